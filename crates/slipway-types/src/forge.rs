@@ -1,0 +1,101 @@
+//! What a provider is, and what Slipway keeps at one.
+
+use crate::words::words;
+
+words! {
+    /// The kind of a source provider.
+    ForgeKind {
+        /// github.com, or a GitHub Enterprise Server.
+        Github = "github",
+        /// Bitbucket Cloud.
+        Bitbucket = "bitbucket",
+    }
+}
+
+words! {
+    /// How well a link works (linked-accounts.md, "Health").
+    Health {
+        /// All is well.
+        Healthy = "healthy",
+        /// It works, but not for everything; the reason says what not.
+        NeedsAttention = "needs_attention",
+        /// Nothing can be done through it.
+        Broken = "broken",
+    }
+}
+
+words! {
+    /// Why a link is not healthy (linked-accounts.md, "Health").
+    HealthReason {
+        /// 401, or the forge's own token check.
+        TokenRevoked = "token_revoked",
+        /// The refresh was refused.
+        TokenExpired = "token_expired",
+        /// Fewer scopes than asked for.
+        ScopesMissing = "scopes_missing",
+        /// An organization restricts third-party access.
+        OrgAccessDenied = "org_access_denied",
+        /// An organization asks for single sign-on.
+        SsoRequired = "sso_required",
+        /// The linked account is suspended.
+        AccountSuspended = "account_suspended",
+        /// The App's installation is suspended.
+        InstallationSuspended = "installation_suspended",
+        /// The webhook is gone, or could not be made.
+        WebhookMissing = "webhook_missing",
+        /// The webhook was switched off.
+        WebhookDisabled = "webhook_disabled",
+        /// Deliveries fail.
+        WebhookFailing = "webhook_failing",
+        /// The deploy key is gone, or could not be made.
+        DeployKeyMissing = "deploy_key_missing",
+        /// The repository was deleted.
+        RepositoryGone = "repository_gone",
+        /// The account cannot see the repository any more.
+        RepositoryAccessLost = "repository_access_lost",
+        /// Asked too often; it says until when.
+        RateLimited = "rate_limited",
+        /// Network trouble, or 5xx.
+        ForgeUnreachable = "forge_unreachable",
+    }
+}
+
+words! {
+    /// Where a link is in its life.
+    LinkState {
+        /// In use.
+        Linked = "linked",
+        /// Being taken apart: nothing new starts from it.
+        Unlinking = "unlinking",
+        /// Taken apart. The row stays for the ledger.
+        Unlinked = "unlinked",
+    }
+}
+
+words! {
+    /// What Slipway made at a provider.
+    ResourceKind {
+        /// A webhook.
+        Webhook = "webhook",
+        /// A read-only deploy key.
+        DeployKey = "deploy_key",
+    }
+}
+
+words! {
+    /// Where a provider resource is in its life; always written before the call that makes it true.
+    ResourceState {
+        /// Wanted; the call may or may not have happened.
+        Creating = "creating",
+        /// There.
+        Active = "active",
+        /// Could not be made; the reason says why. Polling covers the gap.
+        Failed = "failed",
+        /// To be removed; the call may or may not have happened.
+        Removing = "removing",
+        /// Gone.
+        Removed = "removed",
+        /// Could not be removed, and why is kept: to be removed by hand.
+        LeftBehind = "left_behind",
+    }
+}

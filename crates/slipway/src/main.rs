@@ -1,0 +1,2 @@
+//! The slipway program.
+fn main() {}
