@@ -1,1 +1,7 @@
-//! slipway-server.
+//! The server: webhooks in, decisions, the queue, pages and API out.
+//!
+//! Rooms: `receive` stores deliveries and answers; `services` are the use cases (no HTTP, no SQL);
+//! `loops` make true what the database says should be so; `web` and `api` are the two faces, which parse,
+//! authorise, call one service and render; `app` puts it all together.
+
+pub mod services;

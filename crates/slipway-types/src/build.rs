@@ -170,6 +170,8 @@ impl From<FailureKind> for String {
 words! {
     /// What made a change, or a build, come to be.
     Cause {
+        /// Heads as they were when a configuration was saved: remembered, never built.
+        Baseline = "baseline",
         /// A webhook said so.
         Push = "push",
         /// A pull request was opened or moved.
