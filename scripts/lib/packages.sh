@@ -1,0 +1,99 @@
+# What a machine needs, and how each piece is had. Sourced after common.sh. Bash.
+
+# Node packages that hold the providers' published schemas; read by tests only. The versions are
+# pinned so that a test never fails because somebody else published something.
+SCHEMAS=(@octokit/openapi@23.0.2 @octokit/webhooks-schemas@7.6.1 @octokit/webhooks-examples@7.6.1)
+NEXTEST_VERSION=0.9.143
+DENY_VERSION=0.20.2
+
+# To build Slipway, and to run it with its demonstration.
+install_base() {
+    apt_install ca-certificates curl gcc libc6-dev pkg-config mold \
+        git git-lfs openssh-client busybox-static docker-registry iproute2
+    install_docker
+}
+
+install_docker() {
+    # An engine that did not come from the distribution brings its own client and plugins.
+    if have dockerd && ! installed docker.io; then
+        return
+    fi
+    case "$DISTRIBUTION" in
+        debian-12) apt_install docker.io docker-compose ;;
+        debian-13) apt_install docker.io docker-cli docker-buildx docker-compose ;;
+        ubuntu-24.04) apt_install docker.io docker-buildx docker-compose-v2 ;;
+    esac
+}
+
+# A toolchain that is there and new enough is used. Otherwise the distribution's rustup gets one.
+install_rust() {
+    local want found
+    want=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml")
+    found=$(cd "$ROOT" && rustc --version 2>/dev/null | cut -d ' ' -f 2) || true
+    if [ -n "$found" ]; then
+        version_at_least "${found%%-*}" "$want" && return
+        die "Rust $found is too old: Slipway needs $want or newer. Run 'rustup update stable', or remove the old one and start again."
+    fi
+    if ! have rustup; then
+        [ "$DISTRIBUTION" != debian-12 ] || die "there is no Rust here, and Debian 12 has none that is new enough.
+Install Rust $want or newer with rustup, as https://rustup.rs says, and start again."
+        apt_install rustup
+    fi
+    say "Installing the stable Rust toolchain with rustup"
+    rustup -q default stable || die "rustup could not install a toolchain; what it said is above."
+}
+
+# Networks and user file systems for builds: distributions leave these devices open to everybody,
+# some sandboxes do not.
+open_devices() {
+    local device
+    for device in /dev/net/tun /dev/fuse; do
+        [ -e "$device" ] || continue
+        [ "$(stat -c %a "$device")" = 666 ] && continue
+        say "Letting every user open $device"
+        chmod 666 "$device" || warn "$device stays closed to other users; builds in rootless machines may fail."
+    done
+}
+
+# What only tests need: PostgreSQL, a browser, the providers' schemas, cargo's helpers.
+install_for_tests() {
+    apt_install postgresql
+    install_browser
+    install_schemas
+    install_cargo_tool cargo-nextest "$NEXTEST_VERSION"
+    install_cargo_tool cargo-deny "$DENY_VERSION"
+    cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
+        die "the tests need rustfmt and clippy; run 'rustup component add rustfmt clippy'."
+}
+
+install_browser() {
+    have chromium && have chromedriver && return
+    if [ "$DISTRIBUTION" = ubuntu-24.04 ]; then
+        warn "Ubuntu ships Chromium as a snap, which this script does not install.
+Put 'chromium' and 'chromedriver' into PATH (for one: snap install chromium); without them the browser tests fail."
+        return
+    fi
+    apt_install chromium chromium-driver fonts-dejavu-core
+}
+
+install_schemas() {
+    local schema missing=()
+    for schema in "${SCHEMAS[@]}"; do
+        grep -qs "\"version\": *\"${schema##*@}\"" "$ROOT/.tools/node_modules/${schema%@*}/package.json" || missing+=("$schema")
+    done
+    [ ${#missing[@]} -eq 0 ] && return
+    have npm || apt_install nodejs npm
+    say "Installing the providers' schemas: ${SCHEMAS[*]}"
+    mkdir -p "$ROOT/.tools"
+    npm install --prefix "$ROOT/.tools" --no-save --no-audit --no-fund --ignore-scripts --loglevel=error \
+        "${SCHEMAS[@]}" </dev/null >/dev/null || die "npm could not install the providers' schemas; what it said is above."
+}
+
+# These are run, never measured: built for the shortest installation rather than for speed.
+install_cargo_tool() {
+    have "$1" && return
+    say "Installing $1 $2 with cargo; on two cores this takes some minutes"
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+        CARGO_PROFILE_RELEASE_DEBUG=0 \
+        cargo install --quiet --locked "$1" --version "$2" || die "cargo could not install $1; what it said is above."
+}
