@@ -43,7 +43,9 @@ distribution() {
     esac
 }
 
-installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+# The package's state as dpkg has it: installed, half-configured, …; nothing if it never was.
+package_state() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null || true; }
+installed() { [ "$(package_state "$1")" = installed ]; }
 
 # A package that installs a service also starts it, on every address. These are wanted for their
 # programs only: Slipway's scripts start them themselves, on loopback, and stop them again.
@@ -84,7 +86,8 @@ apt_quietly() {
 }
 
 # Debian asks /usr/sbin/policy-rc.d before it starts a service; one that is there already is left
-# alone (container images have one that refuses everything).
+# alone (container images have one that refuses everything). Without systemd, as in a chroot, nothing
+# is started: an init script that cannot would fail the installation.
 keep_services_off() {
     POLICY=/usr/sbin/policy-rc.d
     if [ -e "$POLICY" ]; then
@@ -94,6 +97,7 @@ keep_services_off() {
     trap let_services_be EXIT
     cat >"$POLICY" <<'POLICY_RC'
 #!/bin/sh
+[ -d /run/systemd/system ] || exit 101
 case "$1" in docker-registry* | postgresql*) exit 101 ;; esac
 exit 0
 POLICY_RC

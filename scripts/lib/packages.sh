@@ -15,8 +15,8 @@ install_base() {
 
 install_docker() {
     # An engine that did not come from the distribution brings its own client and plugins.
-    if have dockerd && ! installed docker.io; then
-        return
+    if have dockerd; then
+        case "$(package_state docker.io)" in '' | not-installed | config-files) return ;; esac
     fi
     case "$DISTRIBUTION" in
         debian-12) apt_install docker.io docker-compose ;;
