@@ -99,3 +99,60 @@ words! {
         LeftBehind = "left_behind",
     }
 }
+
+words! {
+    /// What Slipway is known as at a forge.
+    ClientKind {
+        /// An OAuth app (GitHub) or consumer (Bitbucket).
+        Oauth = "oauth",
+        /// A GitHub App.
+        App = "app",
+    }
+}
+
+words! {
+    /// Whether a link reaches an organization or a workspace (linked-accounts.md, "GitHub: organizations and
+    /// third-party access").
+    OwnerReach {
+        /// It does.
+        Granted = "granted",
+        /// The organization restricts third-party access.
+        NotGranted = "not_granted",
+        /// Single sign-on is needed first.
+        SsoNeeded = "sso_needed",
+        /// Access was asked for; a person said so, no provider tells.
+        Requested = "requested",
+        /// It could not be asked.
+        Unknown = "unknown",
+    }
+}
+
+words! {
+    /// Something to be done at an outer system (order.md, "One outbox").
+    OutboxKind {
+        /// Make a source repository's webhook.
+        CreateWebhook = "create_webhook",
+        /// Make a source repository's deploy key.
+        CreateDeployKey = "create_deploy_key",
+        /// Remove a webhook.
+        RemoveWebhook = "remove_webhook",
+        /// Remove a deploy key.
+        RemoveDeployKey = "remove_deploy_key",
+        /// Give back a link's grant or token, and erase it.
+        RevokeCredential = "revoke_credential",
+        /// Show at the provider how a build stands.
+        CommitStatus = "commit_status",
+    }
+}
+
+words! {
+    /// Where a row of the outbox is in its life.
+    OutboxState {
+        /// To be done.
+        Pending = "pending",
+        /// Done.
+        Done = "done",
+        /// It cannot be done; the last error says why.
+        GivenUp = "given_up",
+    }
+}

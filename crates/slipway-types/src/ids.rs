@@ -91,6 +91,8 @@ id_type!(/// A personal access token of the API.
     AccessTokenId, "pat");
 id_type!(/// A configured provider instance, as github.com.
     ForgeId, "frg");
+id_type!(/// An OAuth client or a GitHub App that Slipway is known as at a forge.
+    ForgeClientId, "fcl");
 id_type!(/// One account's token at one forge, shared by its links.
     CredentialId, "crd");
 id_type!(/// The tie between a namespace and an account at a forge.

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod names;
 pub mod protocol;
 pub mod refs;
+pub mod rights;
 pub mod rule;
 pub mod secret;
 pub mod time;

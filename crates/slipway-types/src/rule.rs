@@ -42,6 +42,18 @@ words! {
     }
 }
 
+words! {
+    /// Whether a configuration can build.
+    ConfigurationState {
+        /// It can.
+        Active = "active",
+        /// Its link was taken apart; linking again brings it back.
+        Disconnected = "disconnected",
+        /// Its link cannot reach the source.
+        Blocked = "blocked",
+    }
+}
+
 /// A build rule as a person enters it (autobuild.md, "A build rule"). Checked by `slipway_rules::BuildRule::parse`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleFields {
