@@ -1,0 +1,177 @@
+//! A real `slipway serve` process, to be visited, killed and started again.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::process::{Child, Command};
+
+/// A server process. Killed when dropped.
+#[derive(Debug)]
+pub struct Serve {
+    program: PathBuf,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    data: PathBuf,
+    url: String,
+    child: Option<Child>,
+}
+
+impl Serve {
+    /// How long a start may take.
+    const START: Duration = Duration::from_mins(1);
+
+    /// Starts `program serve` with its data below `data`, on a free loopback port, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it ends or does not answer; the error shows the end of its log.
+    pub async fn start(
+        program: impl Into<PathBuf>,
+        data: impl Into<PathBuf>,
+        arguments: Vec<String>,
+        environment: Vec<(String, String)>,
+    ) -> Result<Self> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let mut serve = Self {
+            program: program.into(),
+            arguments,
+            environment,
+            data: data.into(),
+            url: format!("http://127.0.0.1:{port}"),
+            child: None,
+        };
+        serve.restart().await?;
+        Ok(serve)
+    }
+
+    /// Where it answers, without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A page's address.
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The file with its log.
+    pub fn log(&self) -> PathBuf {
+        self.data.join("serve.log")
+    }
+
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
+    }
+
+    /// Starts it (again), with the same data on the same port.
+    ///
+    /// # Errors
+    /// As [`Serve::start`].
+    pub async fn restart(&mut self) -> Result<()> {
+        self.kill().await?;
+        std::fs::create_dir_all(&self.data)?;
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.log())?;
+        let child = Command::new(&self.program)
+            .arg("serve")
+            .args([
+                "--listen",
+                self.url.trim_start_matches("http://"),
+                "--public-url",
+                &self.url,
+            ])
+            .arg("--data-dir")
+            .arg(&self.data)
+            .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("{} could not be started", self.program.display()))?;
+        self.child = Some(child);
+        self.answers().await
+    }
+
+    /// Kills it with `SIGKILL`, as a power cut would.
+    ///
+    /// # Errors
+    /// When the process cannot be waited for.
+    pub async fn kill(&mut self) -> Result<()> {
+        let Some(mut child) = self.child.take() else {
+            return Ok(());
+        };
+        child.kill().await.context("the server could not be killed")
+    }
+
+    /// Asks it to stop (`SIGTERM`) and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not end within a minute.
+    pub async fn stop(&mut self) -> Result<()> {
+        let Some(mut child) = self.child.take() else {
+            return Ok(());
+        };
+        if let Some(pid) = child.id() {
+            kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM)?;
+        }
+        tokio::time::timeout(Self::START, child.wait())
+            .await
+            .context("the server did not stop within a minute")??;
+        Ok(())
+    }
+
+    /// The end of its log, for messages.
+    pub fn log_tail(&self) -> String {
+        let log = std::fs::read(self.log()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&log);
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    async fn answers(&mut self) -> Result<()> {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(5))
+            .build()?;
+        let deadline = Instant::now() + Self::START;
+        loop {
+            if http
+                .get(self.at("/healthz"))
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+            {
+                return Ok(());
+            }
+            if let Some(status) = self.child.as_mut().map(Child::try_wait).transpose()?.flatten() {
+                bail!("slipway serve ended with {status}:\n{}", self.log_tail());
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "slipway serve does not answer at {}:\n{}",
+                    self.url,
+                    self.log_tail()
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
