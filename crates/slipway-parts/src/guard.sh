@@ -19,17 +19,23 @@ runner_lives() {
     [ "$1" != Z ] && [ "${20}" = "$born" ]
 }
 
+# Once the part has ended, its process id may be somebody else's: it is not signalled any more.
+part_lives() {
+    [ ! -e "$dir/ended" ] || return 1
+    kill -0 "$part" 2>/dev/null || { : >"$dir/ended"; return 1; }
+}
+
 while runner_lives; do
-    kill -0 "$part" 2>/dev/null || : >"$dir/ended"
+    part_lives
     sleep 0.2
 done
 
-kill -s "$signal" "$part" 2>/dev/null
+! part_lives || kill -s "$signal" "$part"
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    kill -0 "$part" 2>/dev/null || break
+    part_lives || break
     sleep 0.1
 done
-kill -s KILL "$part" 2>/dev/null
+! part_lives || kill -s KILL "$part"
 wait "$part"
 
 # What the part had started may take a moment to die with it.
