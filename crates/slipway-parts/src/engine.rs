@@ -174,6 +174,8 @@ fn start(place: &Place<'_>) -> Result<Engine, PartError> {
         format!("--pidfile={directory}/docker.pid"),
         format!("--bridge={bridge}"),
         format!("--cgroup-parent={bridge}"),
+        // The other driver, systemd, takes only names of its own slices.
+        "--exec-opt=native.cgroupdriver=cgroupfs".to_owned(),
         "--iptables=false".to_owned(),
         "--ip-forward=false".to_owned(),
         "--ip-masq=false".to_owned(),

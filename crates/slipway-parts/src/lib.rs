@@ -2,7 +2,7 @@
 //!
 //! Slipway's tests talk to what Slipway talks to. Starting an engine for each test would cost more
 //! than the tests, and nextest gives every test a process of its own, so a part is shared between the
-//! processes of one run: the first test that asks starts it, the others find it ([`Run`]).
+//! processes of one run: the first test that asks starts it, the others find it (`run.rs`).
 //!
 //! Invariant kept here: a part never outlives the run that it was started for, however the run ends
 //! (finished, interrupted, killed). Each part is the child of a small guard, which watches the test
@@ -28,8 +28,7 @@ mod run;
 pub use engine::Engine;
 pub use error::PartError;
 pub use postgres::Postgres;
-pub use registry::Registry;
-pub use run::Run;
+pub use registry::{Login, Registry};
 
 /// Fails the test that needed a part, with the whole chain of causes: a test whose part is missing
 /// has not passed.

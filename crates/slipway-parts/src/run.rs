@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The test run that this process belongs to.
 #[derive(Debug)]
-pub struct Run {
+pub(crate) struct Run {
     directory: PathBuf,
     runner: Runner,
 }
@@ -56,7 +56,7 @@ impl Run {
     ///
     /// # Errors
     /// [`PartError::Io`] if the directory cannot be made, or belongs to somebody else.
-    pub fn current() -> Result<Self, PartError> {
+    pub(crate) fn current() -> Result<Self, PartError> {
         let own = std::process::id();
         let (key, pid) = match std::env::var(RUN_ID) {
             Ok(id) => (
@@ -74,11 +74,6 @@ impl Run {
         run.make_directory()
             .map_err(PartError::io("make", &run.directory))?;
         Ok(run)
-    }
-
-    /// Where the run keeps its parts.
-    pub fn directory(&self) -> &Path {
-        &self.directory
     }
 
     /// The part called `name`: starts it with `start` if this process is the first to ask.
@@ -245,15 +240,17 @@ pub(crate) fn private_directory() -> DirBuilder {
     builder
 }
 
-/// Writes a file that only its owner may read: notes hold the registry's password.
+/// Writes a file that only its owner may read (notes hold the registry's password), in one step: other
+/// processes of the run may be reading it.
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    let draft = path.with_added_extension(format!("{:016x}", rand::random::<u64>()));
     OpenOptions::new()
-        .create(true)
+        .create_new(true)
         .write(true)
-        .truncate(true)
         .mode(0o600)
-        .open(path)?
-        .write_all(content)
+        .open(&draft)?
+        .write_all(content)?;
+    fs::rename(draft, path)
 }
 
 /// The nearest ancestor of `pid` that was not started with this run's id: the test runner. (A test

@@ -1,7 +1,6 @@
 //! However a run ends, nothing of its parts is left.
 
 use std::fs;
-use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -37,16 +36,15 @@ fn nothing_is_left_of(directory: &Path) {
     );
 }
 
-/// The processes whose command line names something in `directory`.
-fn processes_with(directory: &Path) -> Vec<String> {
+/// The processes whose command line names something in `directory`: id and command line.
+fn processes_with(directory: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let mut line = Vec::new();
         // Not every entry is a process, and a process may end while it is looked at.
-        let _ = fs::File::open(entry.path().join("cmdline")).and_then(|mut file| file.read_to_end(&mut line));
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
         if line.contains(directory.to_str().unwrap()) {
-            found.push(line);
+            found.push((entry.file_name().into_string().unwrap(), line));
         }
     }
     found
@@ -141,4 +139,32 @@ fn a_runner_that_ends_by_itself_leaves_nothing_either() {
     drop(runner.shell.stdin.take());
     assert!(runner.shell.wait().unwrap().success());
     nothing_is_left_of(&directory);
+}
+
+#[test]
+fn a_part_ends_even_when_its_guard_is_killed() {
+    let mut runner = Runner::running("part postgres; part registry; read _; false");
+    let (_postgres, _registry) = (runner.line(), runner.line());
+    let directory = runner.directory();
+    let processes = processes_with(&directory);
+    let guards = processes
+        .iter()
+        .filter(|(_, line)| line.contains("slipway-parts-guard"));
+    let guards: Vec<_> = guards.map(|(pid, _)| pid).collect();
+    assert_eq!(guards.len(), 2, "{processes:?}");
+
+    assert!(
+        Command::new("kill")
+            .arg("-KILL")
+            .args(guards)
+            .status()
+            .unwrap()
+            .success()
+    );
+
+    eventually("the parts end without their guards", || {
+        processes_with(&directory).is_empty()
+    });
+    // With the guards went the cleaning up.
+    fs::remove_dir_all(&directory).unwrap();
 }

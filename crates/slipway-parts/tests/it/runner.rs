@@ -15,8 +15,7 @@ pub(crate) struct Runner {
 impl Runner {
     /// Starts a runner that runs `script`, in which `part NAME…` is a process of the run that asks for parts.
     pub(crate) fn running(script: &str) -> Self {
-        // Distinct in its first 24 characters from every other test's.
-        let id = format!("{}x{}", std::process::id(), script.len());
+        let id = format!("{:016x}", rand::random::<u64>());
         let preamble = "part() { NEXTEST_RUN_ID=$1 \"$0\" \"$2\" </dev/null; }";
         let script = format!("{preamble}\n{}", script.replace("part ", "part \"$1\" "));
         let mut shell = Command::new("sh")
@@ -43,12 +42,7 @@ impl Runner {
 
     /// Where the parts of this run are kept.
     pub(crate) fn directory(&self) -> PathBuf {
-        let name = format!(
-            "slipway-parts-{}-{}",
-            nix::unistd::geteuid(),
-            self.id.replace(|c: char| !c.is_alphanumeric(), "")
-        );
-        PathBuf::from("/var/tmp").join(name)
+        format!("/var/tmp/slipway-parts-{}-{}", nix::unistd::geteuid(), self.id).into()
     }
 
     /// Kills the runner, and nobody else, without a chance to clean up.
