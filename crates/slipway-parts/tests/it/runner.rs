@@ -16,10 +16,14 @@ impl Runner {
     /// Starts a runner that runs `script`, in which `part NAME…` is a process of the run that asks for parts.
     pub(crate) fn running(script: &str) -> Self {
         let id = format!("{:016x}", rand::random::<u64>());
-        let preamble = "part() { NEXTEST_RUN_ID=$1 \"$0\" \"$2\" </dev/null; }";
-        let script = format!("{preamble}\n{}", script.replace("part ", "part \"$1\" "));
+        let part = "part() { NEXTEST_RUN_ID=$RUN \"$0\" \"$@\" </dev/null; }";
         let mut shell = Command::new("sh")
-            .args(["-c", &script, env!("CARGO_BIN_EXE_slipway-parts"), &id])
+            .args([
+                "-c",
+                &format!("{part}\n{script}"),
+                env!("CARGO_BIN_EXE_slipway-parts"),
+            ])
+            .env("RUN", &id)
             .env_remove("NEXTEST_RUN_ID")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
