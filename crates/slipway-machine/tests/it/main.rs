@@ -1,0 +1,3 @@
+//! The host driver with real processes that try to get away.
+
+mod host;
