@@ -61,7 +61,10 @@ apt_install() {
     need_root "this step" "installs ${missing[*]}"
 
     say "Installing from the distribution: ${missing[*]}"
-    apt_quietly update
+    if [ -z "${LISTS_ARE_NEW:-}" ]; then
+        apt_quietly update || warn "the package lists could not be brought up to date; trying with the old ones."
+        LISTS_ARE_NEW=yes
+    fi
     keep_services_off
     local failed=0
     apt_quietly install -y --no-install-recommends -o Dpkg::Options::=--force-confold "${missing[@]}" || failed=1
