@@ -23,3 +23,6 @@ pub use key_file::{load, load_or_create, rotate};
 pub use sealed::{Place, Sealed};
 pub use token::TokenHash;
 pub use vault::Vault;
+
+#[cfg(test)]
+mod tests;

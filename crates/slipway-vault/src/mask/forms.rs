@@ -1,6 +1,6 @@
 //! The forms in which a secret is searched for.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::collections::BTreeSet;
 
 use base64::{
     Engine as _,
@@ -41,7 +41,7 @@ fn add(secret: &str, forms: &mut BTreeSet<String>) {
         forms.extend(
             (0..3)
                 .map(|offset| base64_within(secret.as_bytes(), offset, url))
-                .filter(long_enough),
+                .filter(|form| form.len() >= MIN_ENCODED),
         );
     }
     forms.extend(base64_lines(secret));
@@ -51,10 +51,6 @@ fn add(secret: &str, forms: &mut BTreeSet<String>) {
     forms.extend(url_encoded(secret));
     let json = serde_json::Value::from(secret).to_string();
     forms.insert(json[1..json.len() - 1].to_owned());
-}
-
-fn long_enough(form: &String) -> bool {
-    form.len() >= MIN_ENCODED
 }
 
 /// The lines of a secret that has several, less what every private key has in common.
@@ -101,29 +97,34 @@ fn base64_lines(secret: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// RFC 3986, with its variants: small digits, `/` kept (as in paths), a blank as `+` (HTML forms).
+/// Percent-encodings differ in what they leave as it is besides letters and digits, and in what they make of a
+/// blank. `+` there stands for the latter.
+const URL_KEPT: [(&[u8], &str); 6] = [
+    (b"-._~", "%20"),          // RFC 3986, "unreserved"
+    (b"-._~/", "%20"),         // the same in a path
+    (b"-._~!*'()", "%20"),     // ECMAScript's encodeURIComponent
+    (b"-._~!$&'()*+,", "%20"), // WHATWG URL, user name and password
+    (b"-._*", "+"),            // WHATWG URL, application/x-www-form-urlencoded
+    (b"-._~", "+"),            // the same by other libraries
+];
+
+/// The URL-encoded forms, with capital and with small digits.
 fn url_encoded(secret: &str) -> impl Iterator<Item = String> {
-    let encode = |keep: &[u8], small: bool| {
-        let mut out = String::with_capacity(secret.len() * 3);
+    URL_KEPT.iter().flat_map(move |(kept, blank)| {
+        let mut capital = String::with_capacity(secret.len() * 3);
+        let mut small = String::with_capacity(secret.len() * 3);
         for &byte in secret.as_bytes() {
-            let written = match byte {
-                b if b.is_ascii_alphanumeric() || b"-._~".contains(&b) || keep.contains(&b) => {
-                    out.push(char::from(b));
-                    Ok(())
-                }
-                b if small => write!(out, "%{b:02x}"),
-                b => write!(out, "%{b:02X}"),
-            };
-            written.expect("a string takes all that is written to it");
+            if byte.is_ascii_alphanumeric() || kept.contains(&byte) {
+                capital.push(char::from(byte));
+                small.push(char::from(byte));
+            } else if byte == b' ' {
+                capital.push_str(blank);
+                small.push_str(blank);
+            } else {
+                capital.extend(["%", &hex::encode_upper([byte])]);
+                small.extend(["%", &hex::encode([byte])]);
+            }
         }
-        out
-    };
-    let upper = encode(b"", false);
-    [
-        encode(b"", true),
-        encode(b"/", false),
-        upper.replace("%20", "+"),
-        upper,
-    ]
-    .into_iter()
+        [capital, small]
+    })
 }

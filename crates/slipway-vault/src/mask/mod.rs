@@ -84,16 +84,14 @@ impl Masker {
     pub fn push(&mut self, piece: &str) -> String {
         let before = self.held.len();
         self.held.push_str(piece);
-        let mut reached = self.tables.reached(self.state);
         for (index, byte) in piece.bytes().enumerate() {
             self.state = self.tables.automaton.next_state(Anchored::No, self.state, byte);
-            reached = self.tables.reached(self.state);
-            if reached.ended > 0 {
+            if self.tables.automaton.is_match(self.state) {
                 let end = before + index + 1;
-                self.note(end - reached.ended..end);
+                self.note(end - self.tables.reached(self.state).ended..end);
             }
         }
-        self.release(self.held.len() - reached.begun)
+        self.release(self.held.len() - self.tables.reached(self.state).begun)
     }
 
     /// Gives back what was held: no more will come, so it was not the beginning of a secret. The next piece
@@ -196,9 +194,7 @@ impl Tables {
     }
 
     fn reached(&self, state: StateID) -> Reached {
-        if state == self.start {
-            return Reached::default();
-        }
+        // Only the start is not in the map.
         self.states.get(&state).copied().unwrap_or_default()
     }
 }
