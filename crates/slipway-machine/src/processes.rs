@@ -56,11 +56,11 @@ pub fn tree(root: u32) -> Vec<i32> {
 pub fn marked(value: &str) -> Vec<i32> {
     let entry = format!("{MARKER}={value}").into_bytes();
     let processes = all();
-    let carries = |process: &&Process| {
+    let is_marked = |process: &&Process| {
         let environment = fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
         environment.split(|b| *b == 0).any(|e| e == entry)
     };
-    let carriers: Vec<i32> = processes.iter().filter(carries).map(|p| p.pid).collect();
+    let carriers: Vec<i32> = processes.iter().filter(is_marked).map(|p| p.pid).collect();
     let mut found: HashSet<i32> = carriers.iter().copied().collect();
     for carrier in carriers {
         found.extend(below(&processes, carrier));
