@@ -1,8 +1,12 @@
 //! Which forge: what an administrator configures, and the one function that makes a [`Forge`] of it.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 use slipway_types::{ForgeId, forge::ForgeKind};
 use url::Url;
+
+use crate::{Forge, HttpClient, bitbucket::Bitbucket, github::Github};
 
 /// A provider as an administrator configured it.
 #[derive(Debug, Clone)]
@@ -27,4 +31,12 @@ pub struct ForgeConfig {
     /// `known_hosts` lines (sshd(8)) that the administrator vouches for; they win over what the forge says
     /// of itself. Empty: ask the forge.
     pub known_hosts: Vec<String>,
+}
+
+/// Makes the forge that `config` describes. Nothing is sent yet.
+pub fn connect(config: ForgeConfig, http: HttpClient) -> Arc<dyn Forge> {
+    match config.kind {
+        ForgeKind::Github => Arc::new(Github::new(config, http)),
+        ForgeKind::Bitbucket => Arc::new(Bitbucket::new(config, http)),
+    }
 }

@@ -76,10 +76,10 @@ impl HttpClient {
             let value = value.map_err(|_| malformed(url, "the credential cannot be sent in a header"))?;
             builder = builder.header(header::AUTHORIZATION, value);
         }
-        builder = match &request.body {
-            Body::None => builder,
-            Body::Json(value) => builder.json(value),
-            Body::Form(fields) => builder.form(fields),
+        builder = match &request.body.content {
+            Content::None => builder,
+            Content::Json(value) => builder.json(value),
+            Content::Form(fields) => builder.form(fields),
         };
         let mut response = builder.send().await.map_err(unreachable)?;
         let mut body = Vec::new();
@@ -140,16 +140,51 @@ impl Auth<'_> {
         match self {
             Self::Nobody => None,
             Self::Bearer(secret) | Self::Basic { password: secret, .. } => {
-                Some(secret.expose_secret().to_owned()).filter(|secret| !secret.is_empty())
+                Some(secret.expose_secret().to_owned())
             }
         }
     }
 }
 
-pub(crate) enum Body {
+/// What is sent along.
+pub(crate) struct Body {
+    content: Content,
+    secrets: Vec<String>,
+}
+
+enum Content {
     None,
     Json(serde_json::Value),
     Form(Vec<(&'static str, String)>),
+}
+
+impl Body {
+    pub(crate) const fn none() -> Self {
+        Self {
+            content: Content::None,
+            secrets: Vec::new(),
+        }
+    }
+
+    pub(crate) const fn json(value: serde_json::Value) -> Self {
+        Self {
+            content: Content::Json(value),
+            secrets: Vec::new(),
+        }
+    }
+
+    pub(crate) const fn form(fields: Vec<(&'static str, String)>) -> Self {
+        Self {
+            content: Content::Form(fields),
+            secrets: Vec::new(),
+        }
+    }
+
+    /// Names a secret in it, so that a refusal that echoes it is not repeated.
+    pub(crate) fn holding(mut self, secret: &SecretString) -> Self {
+        self.secrets.push(secret.expose_secret().to_owned());
+        self
+    }
 }
 
 /// What came back.
@@ -206,17 +241,24 @@ impl Answer {
         same_origin(&next, &request.url).then_some(next)
     }
 
-    /// A refusal's words may be shown and logged: whatever echoes the credential is struck out.
+    /// A refusal's words may be shown and logged: whatever echoes a secret of the question is struck out.
     fn conceal(&mut self, request: &Request<'_>) {
         if self.status.is_success() {
             return;
         }
-        if let Some(secret) = request.auth.secret() {
-            let text = String::from_utf8_lossy(&self.body);
-            if text.contains(&secret) {
-                self.body = text.replace(&secret, "[concealed]").into_bytes();
-            }
+        let credential = request.auth.secret();
+        for secret in credential.iter().chain(&request.body.secrets) {
+            self.body = conceal(&String::from_utf8_lossy(&self.body), secret).into_bytes();
         }
+    }
+}
+
+/// `text` without `secret`.
+pub(crate) fn conceal(text: &str, secret: &str) -> String {
+    if secret.is_empty() {
+        text.to_owned()
+    } else {
+        text.replace(secret, "[concealed]")
     }
 }
 

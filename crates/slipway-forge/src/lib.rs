@@ -13,9 +13,12 @@
 //!   spreading and giving up belong to the outbox and the loops.
 
 mod account;
+mod bitbucket;
+mod clone;
 mod config;
 mod error;
 mod forge;
+mod github;
 mod hook;
 mod http;
 mod key;
@@ -29,7 +32,7 @@ mod status;
 mod webhook;
 
 pub use account::{Account, Owner, OwnerAccess, OwnerKind, OwnerRole};
-pub use config::ForgeConfig;
+pub use config::{ForgeConfig, connect};
 pub use error::{Forbidden, ForgeError};
 pub use forge::Forge;
 pub use hook::{Hook, HookSpec, LastDelivery};

@@ -57,18 +57,23 @@ impl Rest {
         if answer.status.is_success() {
             return Ok(answer);
         }
-        if answer.status.is_server_error() {
-            return Err(ForgeError::Unreachable {
-                host: host(&answer.url),
-                why: format!("it answered {}", answer.status),
-                source: None,
-            });
+        Err(self.refusal(&answer, what))
+    }
+
+    /// What an answer outside 2xx means. 555 is Bitbucket's own.
+    pub(crate) fn refusal(&self, answer: &Answer, what: &str) -> ForgeError {
+        if !(500..=554).contains(&answer.status.as_u16()) {
+            return (self.judge)(&self.forge, answer, what);
         }
-        Err((self.judge)(&self.forge, &answer, what))
+        ForgeError::Unreachable {
+            host: host(&answer.url),
+            why: format!("it answered {}", answer.status),
+            source: None,
+        }
     }
 
     pub(crate) async fn get(&self, token: &SecretString, url: Url, what: &str) -> Result<Answer, ForgeError> {
-        self.call(Auth::Bearer(token), Method::GET, url, Body::None, what)
+        self.call(Auth::Bearer(token), Method::GET, url, Body::none(), what)
             .await
     }
 
@@ -86,15 +91,15 @@ impl Rest {
         }
     }
 
-    pub(crate) async fn send_json<T: DeserializeOwned>(
+    pub(crate) async fn send<T: DeserializeOwned>(
         &self,
         token: &SecretString,
         method: Method,
         url: Url,
-        body: serde_json::Value,
+        body: Body,
         what: &str,
     ) -> Result<T, ForgeError> {
-        self.call(Auth::Bearer(token), method, url, Body::Json(body), what)
+        self.call(Auth::Bearer(token), method, url, body, what)
             .await?
             .json()
     }
@@ -107,7 +112,7 @@ impl Rest {
         what: &str,
     ) -> Result<bool, ForgeError> {
         match self
-            .call(Auth::Bearer(token), Method::DELETE, url, Body::None, what)
+            .call(Auth::Bearer(token), Method::DELETE, url, Body::none(), what)
             .await
         {
             Ok(_) => Ok(true),

@@ -32,3 +32,37 @@ pub struct Status {
     /// The build's page.
     pub target_url: Url,
 }
+
+/// GitHub refuses longer descriptions.
+const LONGEST_DESCRIPTION: usize = 140;
+
+impl Status {
+    /// The description, cut to what both providers take.
+    pub(crate) fn short_description(&self) -> String {
+        match self.description.char_indices().nth(LONGEST_DESCRIPTION) {
+            None => self.description.clone(),
+            Some(_) => {
+                let kept: String = self.description.chars().take(LONGEST_DESCRIPTION - 1).collect();
+                format!("{kept}…")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_description_is_cut_at_140_characters() {
+        let status = |description: String| Status {
+            state: StatusState::Pending,
+            context: "slipway".to_owned(),
+            description,
+            target_url: "https://slipway.example/".parse().unwrap(),
+        };
+        assert_eq!(status("é".repeat(140)).short_description(), "é".repeat(140));
+        let cut = status("é".repeat(141)).short_description();
+        assert_eq!((cut.chars().count(), cut.ends_with('…')), (140, true));
+    }
+}

@@ -5,10 +5,13 @@
 //! compares that repository with the one its hook was made for, because a signed webhook of one
 //! repository may be sent to another's address.
 
-use serde::{Deserialize, Serialize};
+use http::HeaderMap;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use slipway_types::{CommitSha, RefName};
 
-use crate::{ChangedPaths, Commit, PullRequest, RemoteHookId, RemoteRepositoryId, RepositoryPath};
+use crate::{
+    ChangedPaths, Commit, PullRequest, RemoteHookId, RemoteRepositoryId, RepositoryPath, http::excerpt,
+};
 
 /// What the headers of a delivery say. Nothing of it is signed: for the ledger only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +38,8 @@ pub enum Event {
     Push {
         /// Where.
         repository: RepositoryHint,
-        /// Which; Bitbucket says several in one delivery.
+        /// Which; Bitbucket says several in one delivery. Empty when something was pushed that the payload does
+        /// not tell.
         refs: Vec<RefHint>,
     },
     /// A pull request has changed in a way that matters to builds.
@@ -167,4 +171,42 @@ pub struct Malformed {
     pub provider: &'static str,
     /// What is wrong with it, and where.
     pub why: String,
+}
+
+/// A header's text; empty if it is missing or no text.
+pub(crate) fn header<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
+
+/// One delivery being read: makes the sentences of [`Malformed`].
+#[derive(Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    pub(crate) provider: &'static str,
+    pub(crate) event: &'a str,
+    pub(crate) json: &'a [u8],
+}
+
+impl Reading<'_> {
+    pub(crate) fn body<T: DeserializeOwned>(self) -> Result<T, Malformed> {
+        serde_json::from_slice(self.json).map_err(|error| self.malformed(&error.to_string()))
+    }
+
+    pub(crate) fn malformed(self, why: &str) -> Malformed {
+        Malformed {
+            event: excerpt(self.event),
+            provider: self.provider,
+            why: excerpt(why),
+        }
+    }
+
+    pub(crate) fn ignored(self, action: Option<&str>, repository: Option<RepositoryHint>) -> Event {
+        let event = match action {
+            Some(action) => excerpt(&format!("{}.{action}", self.event)),
+            None => excerpt(self.event),
+        };
+        Event::Ignored { event, repository }
+    }
 }

@@ -1,0 +1,294 @@
+//! GitHub, and GitHub Enterprise Server.
+
+mod api;
+mod hooks;
+mod keys;
+mod oauth;
+mod pull_requests;
+mod repositories;
+mod statuses;
+mod webhook;
+
+use async_trait::async_trait;
+use http::HeaderMap;
+use secrecy::SecretString;
+use slipway_types::{CommitSha, RefName};
+use url::Url;
+
+use crate::{
+    Account, AuthorizeRequest, ChangedPaths, Commit, DeliveryHead, DeployKey, Event, Forge, ForgeConfig,
+    ForgeError, Grant, Head, Hook, HookSpec, HttpClient, Malformed, OauthError, Owner, OwnerAccess,
+    PullRequest, RemoteHookId, RemoteKeyId, Repository, RepositoryKey, RepositoryPage, RepositoryPath,
+    RepositoryQuery, Revocation, Scopes, SignatureError, Status, TokenCheck, http::join, rest::Rest,
+    signature,
+};
+
+/// A forge that speaks GitHub's API.
+pub(crate) struct Github {
+    config: ForgeConfig,
+    api: Rest,
+    web: Rest,
+}
+
+impl Github {
+    pub(crate) fn new(config: ForgeConfig, http: HttpClient) -> Self {
+        Self {
+            api: api::api(&config, http.clone()),
+            web: api::web(&config, http),
+            config,
+        }
+    }
+}
+
+#[async_trait]
+impl Forge for Github {
+    fn config(&self) -> &ForgeConfig {
+        &self.config
+    }
+
+    fn authorize_url(&self, request: &AuthorizeRequest) -> Url {
+        oauth::authorize_url(&self.config, request)
+    }
+
+    fn supports_pkce(&self) -> bool {
+        true
+    }
+
+    fn wanted_scopes(&self) -> Scopes {
+        oauth::wanted_scopes()
+    }
+
+    fn missing_scopes(&self, granted: &Scopes) -> Scopes {
+        oauth::missing_scopes(granted)
+    }
+
+    async fn exchange(
+        &self,
+        code: &str,
+        redirect_uri: &Url,
+        verifier: Option<&SecretString>,
+    ) -> Result<Grant, OauthError> {
+        oauth::exchange(&self.config, &self.web, code, redirect_uri, verifier).await
+    }
+
+    async fn refresh(&self, refresh_token: &SecretString) -> Result<Grant, OauthError> {
+        oauth::refresh(&self.config, &self.web, refresh_token).await
+    }
+
+    async fn check_token(&self, token: &SecretString) -> Result<TokenCheck, OauthError> {
+        oauth::check_token(&self.config, &self.api, token).await
+    }
+
+    async fn revoke_token(&self, token: &SecretString) -> Result<Revocation, OauthError> {
+        oauth::revoke(&self.config, &self.api, token, "token").await
+    }
+
+    async fn revoke_grant(&self, token: &SecretString) -> Result<Revocation, OauthError> {
+        oauth::revoke(&self.config, &self.api, token, "grant").await
+    }
+
+    fn authorizations_url(&self) -> Url {
+        join(
+            &self.config.web_url,
+            &["settings", "connections", "applications", &self.config.client_id],
+        )
+    }
+
+    fn organization_policy_url(&self, organization: &str) -> Option<Url> {
+        let page = [
+            "organizations",
+            organization,
+            "settings",
+            "oauth_application_policy",
+        ];
+        Some(join(&self.config.web_url, &page))
+    }
+
+    async fn account(&self, token: &SecretString) -> Result<Account, ForgeError> {
+        api::account(&self.api, token).await
+    }
+
+    async fn owners(&self, token: &SecretString) -> Result<Vec<Owner>, ForgeError> {
+        api::owners(&self.api, token).await
+    }
+
+    async fn owner_access(&self, token: &SecretString, login: &str) -> Result<OwnerAccess, ForgeError> {
+        api::owner_access(&self.api, token, login).await
+    }
+
+    async fn repositories(
+        &self,
+        token: &SecretString,
+        query: RepositoryQuery<'_>,
+    ) -> Result<RepositoryPage, ForgeError> {
+        repositories::list(&self.api, token, query).await
+    }
+
+    async fn repository(
+        &self,
+        token: &SecretString,
+        key: RepositoryKey<'_>,
+    ) -> Result<Repository, ForgeError> {
+        repositories::one(&self.api, token, key).await
+    }
+
+    async fn heads(&self, token: &SecretString, at: &RepositoryPath) -> Result<Vec<Head>, ForgeError> {
+        repositories::heads(&self.api, token, at).await
+    }
+
+    async fn head(
+        &self,
+        token: &SecretString,
+        at: &RepositoryPath,
+        name: &RefName,
+    ) -> Result<Option<CommitSha>, ForgeError> {
+        repositories::head(&self.api, token, at, name).await
+    }
+
+    async fn commit(
+        &self,
+        token: &SecretString,
+        at: &RepositoryPath,
+        sha: &CommitSha,
+    ) -> Result<Commit, ForgeError> {
+        repositories::commit(&self.api, token, at, sha).await
+    }
+
+    async fn changed_paths(
+        &self,
+        token: &SecretString,
+        at: &RepositoryPath,
+        base: &CommitSha,
+        head: &CommitSha,
+    ) -> Result<ChangedPaths, ForgeError> {
+        repositories::changed_paths(&self.api, token, at, base, head).await
+    }
+
+    async fn pull_request(
+        &self,
+        token: &SecretString,
+        at: &RepositoryPath,
+        number: u64,
+    ) -> Result<PullRequest, ForgeError> {
+        pull_requests::one(&self.api, token, at, number).await
+    }
+
+    async fn pull_requests(
+        &self,
+        token: &SecretString,
+        at: &RepositoryPath,
+    ) -> Result<Vec<PullRequest>, ForgeError> {
+        pull_requests::open(&self.api, token, at).await
+    }
+
+    fn clone_user(&self) -> &'static str {
+        "x-access-token"
+    }
+
+    async fn known_hosts(&self, token: &SecretString, clone_ssh: &str) -> Result<Vec<String>, ForgeError> {
+        if self.config.known_hosts.is_empty() {
+            return keys::known_hosts(&self.api, token, clone_ssh).await;
+        }
+        Ok(self.config.known_hosts.clone())
+    }
+
+    async fn create_hook(
+        &self,
+        token: &SecretString,
+        at: &RepositoryPath,
+        spec: HookSpec<'_>,
+    ) -> Result<Hook, ForgeError> {
+        hooks::create(&self.api, token, at, spec).await
+    }
+
+    async fn hooks(&self, token: &SecretString, at: &RepositoryPath) -> Result<Vec<Hook>, ForgeError> {
+        hooks::all(&self.api, token, at).await
+    }
+
+    async fn hook(
+        &self,
+        token: &SecretString,
+        at: &RepositoryPath,
+        id: &RemoteHookId,
+    ) -> Result<Option<Hook>, ForgeError> {
+        hooks::one(&self.api, token, at, id).await
+    }
+
+    async fn update_hook(
+        &self,
+        token: &SecretString,
+        at: &RepositoryPath,
+        id: &RemoteHookId,
+        spec: HookSpec<'_>,
+    ) -> Result<Hook, ForgeError> {
+        hooks::update(&self.api, token, at, id, spec).await
+    }
+
+    async fn delete_hook(
+        &self,
+        token: &SecretString,
+        at: &RepositoryPath,
+        id: &RemoteHookId,
+    ) -> Result<bool, ForgeError> {
+        hooks::delete(&self.api, token, at, id).await
+    }
+
+    async fn create_key(
+        &self,
+        token: &SecretString,
+        at: &RepositoryPath,
+        title: &str,
+        public_key: &str,
+    ) -> Result<DeployKey, ForgeError> {
+        keys::create(&self.api, token, at, title, public_key).await
+    }
+
+    async fn keys(&self, token: &SecretString, at: &RepositoryPath) -> Result<Vec<DeployKey>, ForgeError> {
+        keys::all(&self.api, token, at).await
+    }
+
+    async fn key(
+        &self,
+        token: &SecretString,
+        at: &RepositoryPath,
+        id: &RemoteKeyId,
+    ) -> Result<Option<DeployKey>, ForgeError> {
+        keys::one(&self.api, token, at, id).await
+    }
+
+    async fn delete_key(
+        &self,
+        token: &SecretString,
+        at: &RepositoryPath,
+        id: &RemoteKeyId,
+    ) -> Result<bool, ForgeError> {
+        keys::delete(&self.api, token, at, id).await
+    }
+
+    async fn set_status(
+        &self,
+        token: &SecretString,
+        at: &RepositoryPath,
+        sha: &CommitSha,
+        status: &Status,
+    ) -> Result<(), ForgeError> {
+        statuses::set(&self.api, token, at, sha, status).await
+    }
+
+    fn delivery_head(&self, headers: &HeaderMap) -> DeliveryHead {
+        webhook::delivery_head(headers)
+    }
+
+    fn verify(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        secrets: &[&SecretString],
+    ) -> Result<(), SignatureError> {
+        signature::verify("x-hub-signature-256", headers, body, secrets)
+    }
+
+    fn parse(&self, headers: &HeaderMap, body: &[u8]) -> Result<Event, Malformed> {
+        webhook::parse(headers, body)
+    }
+}
