@@ -78,7 +78,7 @@ impl BuildPaths {
     /// these as Docker Hub's older forms wrote folders).
     ///
     /// # Errors
-    /// [`PathError`], about whichever of the two is at fault; [`Self::check_context`] tells them apart.
+    /// [`PathError`], about the context where that is at fault, else about the location.
     pub fn of(location: &str, context: &str) -> Result<Self, PathError> {
         let context_parts = Self::check_context(context)?;
         let location_as_entered = location;

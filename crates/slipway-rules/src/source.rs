@@ -5,7 +5,6 @@
 //! look-around or back-references, which it does not know, get a backtracking one, and that one counts its
 //! steps: names come from strangers, who must not choose how long we think.
 
-use fancy_regex::RuntimeError;
 use regex_syntax::{ast, hir::Look};
 use slipway_types::{RefKind, RefName};
 
@@ -286,14 +285,11 @@ fn compile_backtracking(pattern: &str) -> Result<Matcher, Problem> {
         .map_err(|error| match error {
             fancy_regex::Error::ParseError(at, reason) => (at, RuleErrorKind::Regex(reason.to_string())),
             fancy_regex::Error::CompileError(reason) => (0, RuleErrorKind::Regex(reason.to_string())),
-            fancy_regex::Error::RuntimeError(RuntimeError::StackOverflow) => {
-                (0, RuleErrorKind::RegexTooLarge)
-            }
             other => (0, RuleErrorKind::Regex(other.to_string())),
         })?;
     // By the text, as this engine shows no structure: right for all but the strangest expressions.
     let anchored = Anchored {
-        start: pattern.starts_with(['^']) || pattern.starts_with("\\A"),
+        start: pattern.starts_with('^') || pattern.starts_with("\\A"),
         end: (pattern.ends_with('$') && !pattern.ends_with("\\$")) || pattern.ends_with("\\z"),
     };
     Ok(Matcher::Backtracking { regex, anchored })

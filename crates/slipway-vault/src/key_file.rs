@@ -5,16 +5,17 @@
 //! takes the first one's key. Backups of the database leave the file out (architecture.md, "Secrets").
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::File,
     io::{self, Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
 };
 
 use secrecy::{ExposeSecret, SecretString};
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
-use crate::{error::KeyError, key::KeyRing, vault::random};
+use crate::{error::KeyError, key::KeyRing};
 
 /// Largest key file, in bytes: some hundred keys.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -71,12 +72,10 @@ pub fn load_or_create(path: &Path) -> Result<KeyRing, KeyError> {
         source,
     };
     let draft = write_draft(path, &KeyRing::generate()).map_err(failed)?;
-    // A link, not a rename: it fails where the name exists by now.
-    let linked = fs::hard_link(&draft, path);
-    fs::remove_file(&draft).map_err(failed)?;
-    match linked {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
-        _ => sync_folder(path).map_err(failed)?,
+    match draft.persist_noclobber(path) {
+        Ok(_) => sync_folder(path).map_err(failed)?,
+        Err(lost) if lost.error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(other) => return Err(failed(other.error)),
     }
     load(path)
 }
@@ -94,28 +93,29 @@ pub fn rotate(path: &Path) -> Result<KeyRing, KeyError> {
         source,
     };
     let draft = write_draft(path, &ring).map_err(failed)?;
-    fs::rename(&draft, path).map_err(failed)?;
+    draft.persist(path).map_err(|lost| failed(lost.error))?;
     sync_folder(path).map_err(failed)?;
     Ok(ring)
 }
 
-/// Writes the keys to a new file beside `path`, down to the disk.
-fn write_draft(path: &Path, ring: &KeyRing) -> io::Result<PathBuf> {
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    name.push(format!(".{}.new", hex::encode(*random::<6>())));
-    let draft = path.with_file_name(name);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)?;
-    file.write_all(HEADER.as_bytes())?;
-    file.write_all(ring.to_text().expose_secret().as_bytes())?;
-    file.sync_all()?;
+/// Writes the keys to a new file beside `path`, down to the disk. It has mode 0600, and is removed again
+/// unless it is given its name.
+fn write_draft(path: &Path, ring: &KeyRing) -> io::Result<NamedTempFile> {
+    let mut draft = tempfile::Builder::new()
+        .prefix(".slipway-keys-")
+        .tempfile_in(folder_of(path))?;
+    draft.write_all(HEADER.as_bytes())?;
+    draft.write_all(ring.to_text().expose_secret().as_bytes())?;
+    draft.as_file().sync_all()?;
     Ok(draft)
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
+    File::open(folder_of(path))?.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
