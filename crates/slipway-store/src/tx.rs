@@ -64,6 +64,16 @@ impl std::fmt::Debug for Db<'_> {
 }
 
 impl Db<'_> {
+    /// The same, for another aggregate of the same transaction.
+    pub(crate) fn again(&self) -> Db<'_> {
+        let conn = match &self.conn {
+            DatabaseExecutor::Connection(conn) => DatabaseExecutor::Connection(conn),
+            DatabaseExecutor::Transaction(tx) => DatabaseExecutor::Transaction(tx),
+            DatabaseExecutor::OwnedTransaction(tx) => DatabaseExecutor::Transaction(tx),
+        };
+        Db { conn, vault: self.vault }
+    }
+
     /// Whether rows have to be locked one by one.
     pub(crate) fn is_postgres(&self) -> bool {
         use sea_orm::ConnectionTrait as _;
@@ -77,8 +87,8 @@ impl Db<'_> {
         column: &'static str,
         id: impl std::fmt::Display,
         secret: &SecretString,
-    ) -> Result<String, StoreError> {
-        Ok(self.vault.seal(&Place::new(table, column, id), secret)?.to_string())
+    ) -> String {
+        self.vault.seal(&Place::new(table, column, id), secret).to_string()
     }
 
     /// Opens what [`Self::seal`] sealed for this table, column and row.

@@ -1,0 +1,120 @@
+//! What a link's account may reach: GitHub's organizations, Bitbucket's workspaces, the account itself.
+
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, Set};
+use slipway_types::{LinkId, Timestamp, forge::OwnerReach, rights::Role};
+
+use crate::{StoreError, aggregate::aggregate, column::parse};
+
+aggregate!(/// The owners that links reach.
+    LinkOwners, link_owners);
+
+/// An organization, a workspace, or the account itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkOwner {
+    /// The provider's id.
+    pub owner_id: String,
+    /// What it is called in URLs.
+    pub name: String,
+    /// What the account is there.
+    pub role: Role,
+    /// Whether the link reaches it.
+    pub reach: OwnerReach,
+    /// Why not: the provider's words, or where to authorize.
+    pub detail: Option<String>,
+    /// When this was asked.
+    pub checked_at: Timestamp,
+}
+
+impl LinkOwners<'_> {
+    /// The owners of a link, by name.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn of(&self, link: LinkId) -> Result<Vec<LinkOwner>, StoreError> {
+        let rows = entity::Entity::find()
+            .filter(entity::Column::LinkId.eq(link.uuid()))
+            .order_by_asc(entity::Column::Name)
+            .all(&self.0.conn)
+            .await?;
+        rows.into_iter().map(LinkOwner::try_from).collect()
+    }
+
+    /// Replaces the owners of a link by what the forge lists now.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn replace(&self, link: LinkId, owners: &[LinkOwner]) -> Result<(), StoreError> {
+        entity::Entity::delete_many()
+            .filter(entity::Column::LinkId.eq(link.uuid()))
+            .exec(&self.0.conn)
+            .await?;
+        for owner in owners {
+            active(link, owner).insert(&self.0.conn).await?;
+        }
+        Ok(())
+    }
+
+    /// Replaces one owner, or adds it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn put(&self, link: LinkId, owner: &LinkOwner) -> Result<(), StoreError> {
+        entity::Entity::delete_many()
+            .filter(entity::Column::LinkId.eq(link.uuid()))
+            .filter(entity::Column::OwnerId.eq(&owner.owner_id))
+            .exec(&self.0.conn)
+            .await?;
+        active(link, owner).insert(&self.0.conn).await?;
+        Ok(())
+    }
+}
+
+fn active(link: LinkId, owner: &LinkOwner) -> entity::ActiveModel {
+    entity::ActiveModel {
+        link_id: Set(link.uuid()),
+        owner_id: Set(owner.owner_id.clone()),
+        name: Set(owner.name.clone()),
+        role: Set(owner.role.as_str().to_owned()),
+        access: Set(owner.reach.as_str().to_owned()),
+        detail: Set(owner.detail.clone()),
+        checked_at: Set(owner.checked_at.millis()),
+    }
+}
+
+impl TryFrom<entity::Model> for LinkOwner {
+    type Error = StoreError;
+
+    fn try_from(row: entity::Model) -> Result<Self, StoreError> {
+        Ok(Self {
+            owner_id: row.owner_id,
+            name: row.name,
+            role: parse("link_owners.role", &row.role)?,
+            reach: parse("link_owners.access", &row.access)?,
+            detail: row.detail,
+            checked_at: Timestamp::from_millis(row.checked_at),
+        })
+    }
+}
+
+mod entity {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "link_owners")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) link_id: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) owner_id: String,
+        pub(crate) name: String,
+        pub(crate) role: String,
+        pub(crate) access: String,
+        pub(crate) detail: Option<String>,
+        pub(crate) checked_at: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
