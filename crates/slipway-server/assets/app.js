@@ -27,7 +27,7 @@
       say("Copied");
       setTimeout(() => button.classList.remove("is-done"), 1600);
     },
-    // <a data-act="open" data-target="dialog-id" href="…">: without script the link leads to a page that asks the same.
+    // <a data-act="open" data-target="id" href="#id">: without script, `dialog:target` shows it.
     open(button, event) {
       const dialog = document.getElementById(button.dataset.target);
       if (!dialog) return;
@@ -35,7 +35,12 @@
       dialog.showModal();
     },
     // <button data-act="close">, <button data-act="dismiss">
-    close(button) { button.closest("dialog")?.close(); },
+    close(button, event) {
+      const dialog = button.closest("dialog");
+      if (!dialog?.open) return;
+      event.preventDefault();
+      dialog.close();
+    },
     dismiss(button) { button.closest(".toast")?.remove(); },
   };
 

@@ -5,3 +5,4 @@
 //! authorise, call one service and render; `app` puts it all together.
 
 pub mod services;
+pub mod web;

@@ -1,0 +1,182 @@
+//! Linked accounts, and taking a link apart.
+
+use askama::Template;
+
+use super::{Act, Alert, Check, Crumbs, Csrf, Frame, Icon, Pill, SideNav, When};
+
+/// `/settings/linked-accounts`
+#[derive(Debug, Clone, Template)]
+#[template(path = "pages/linked_accounts.html")]
+pub struct LinkedAccountsPage {
+    /// The frame.
+    pub frame: Frame,
+    /// The settings beside it.
+    pub side: SideNav,
+    /// Where it hangs.
+    pub crumbs: Crumbs,
+    /// Whose links.
+    pub namespace: String,
+    /// Whether the namespace is an organization.
+    pub organization: bool,
+    /// What came of linking.
+    pub alerts: Vec<Alert>,
+    /// One for each forge.
+    pub forges: Vec<ForgeCard>,
+    /// Whether this person could configure one.
+    pub may_add: bool,
+}
+
+/// A forge and how it is linked.
+#[derive(Debug, Clone)]
+pub struct ForgeCard {
+    /// Its anchor.
+    pub id: String,
+    /// Two letters.
+    pub initials: String,
+    /// "GitHub".
+    pub title: String,
+    /// `github.com`.
+    pub host: String,
+    /// The account, where linked.
+    pub account: Option<String>,
+    /// How it stands.
+    pub state: Pill,
+    /// What is wrong with it.
+    pub alert: Option<Alert>,
+    /// The stable reason for that.
+    pub reason: String,
+    /// *Link provider* or *Link again*.
+    pub link: Option<Act>,
+    /// *Check again*.
+    pub check: Option<Act>,
+    /// The unlink page, or the ledger.
+    pub unlink: Option<(String, &'static str)>,
+    /// Facts: name and value.
+    pub facts: Vec<(&'static str, String)>,
+    /// When it was last verified.
+    pub verified: Option<When>,
+    /// What stands where organizations stand: "Organizations", "Workspaces".
+    pub groups_title: &'static str,
+    /// Organizations or workspaces of the account.
+    pub groups: Vec<GroupRow>,
+    /// What linking means here, while it is not linked.
+    pub intro: String,
+    /// Whether something is broken.
+    pub broken: bool,
+}
+
+/// An organization or a workspace of the linked account.
+#[derive(Debug, Clone)]
+pub struct GroupRow {
+    /// Its name.
+    pub name: String,
+    /// Whether it lets us in.
+    pub state: Pill,
+    /// What it means.
+    pub meaning: String,
+    /// Where access is granted, and the word.
+    pub grant: Option<(String, &'static str)>,
+}
+
+/// `/settings/linked-accounts/{forge}/unlink`, before confirming.
+#[derive(Debug, Clone, Template)]
+#[template(path = "pages/unlink.html")]
+pub struct UnlinkPage {
+    /// The frame.
+    pub frame: Frame,
+    /// Where it hangs.
+    pub crumbs: Crumbs,
+    /// This page.
+    pub action: String,
+    /// Back.
+    pub back: String,
+    /// "GitHub".
+    pub forge: String,
+    /// Whose link.
+    pub namespace: String,
+    /// The account.
+    pub account: String,
+    /// `github.com, OAuth app, linked by dockhand on 3 Nov 2026`.
+    pub about: String,
+    /// Two letters.
+    pub initials: String,
+    /// How it stands.
+    pub state: Pill,
+    /// How many repositories stop building.
+    pub stops: usize,
+    /// How many things are removed.
+    pub things: usize,
+    /// Who else uses the account, in a sentence.
+    pub others: String,
+    /// What is removed.
+    pub rows: Vec<UnlinkRow>,
+    /// Running builds, as "#1,284"; empty when none runs.
+    pub running: Vec<String>,
+    /// Whether the grant itself can be revoked, and is by default.
+    pub may_revoke: bool,
+    /// What revoking means here.
+    pub revoke_help: String,
+}
+
+impl UnlinkPage {
+    fn csrf(&self) -> &Csrf {
+        &self.frame.csrf
+    }
+}
+
+/// One source repository that stops building.
+#[derive(Debug, Clone)]
+pub struct UnlinkRow {
+    /// Repositories of ours that build from it.
+    pub repositories: Vec<String>,
+    /// The source repository.
+    pub source: String,
+    /// The webhook's id at the forge.
+    pub webhook: String,
+    /// The deploy key's id at the forge.
+    pub key: String,
+}
+
+/// The same address, after confirming: the ledger.
+#[derive(Debug, Clone, Template)]
+#[template(path = "pages/ledger.html")]
+pub struct LedgerPage {
+    /// The frame.
+    pub frame: Frame,
+    /// Where it hangs.
+    pub crumbs: Crumbs,
+    /// "GitHub is unlinked from acme".
+    pub title: String,
+    /// Unlinking, unlinked, something remains.
+    pub state: Pill,
+    /// "0 remaining at GitHub".
+    pub alert: Alert,
+    /// The steps.
+    pub steps: Vec<Check>,
+    /// When it was started.
+    pub started: Option<When>,
+    /// Back.
+    pub back: String,
+}
+
+/// Somebody else is signed in at the provider than was linked before: ask.
+#[derive(Debug, Clone, Template)]
+#[template(path = "pages/replace_link.html")]
+pub struct ReplaceLinkPage {
+    /// The frame.
+    pub frame: Frame,
+    /// "GitHub".
+    pub forge: String,
+    /// Whose link.
+    pub namespace: String,
+    /// Linked now.
+    pub old: String,
+    /// Signed in at the provider.
+    pub new: String,
+    /// Where it posts to.
+    pub action: String,
+    /// Names the exchange that is waiting for an answer.
+    pub pending: String,
+    /// Back.
+    pub back: String,
+}

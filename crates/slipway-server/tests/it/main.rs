@@ -1,0 +1,2 @@
+//! The server through its public face.
+mod pages;
