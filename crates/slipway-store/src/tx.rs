@@ -1,7 +1,8 @@
 //! Transactions, and the handle that all aggregates ask through.
 
 use sea_orm::{
-    DatabaseBackend, DatabaseExecutor, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    DatabaseBackend, DatabaseExecutor, DatabaseTransaction, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
 };
 use secrecy::SecretString;
 use slipway_vault::{Place, Sealed, Vault};
@@ -29,11 +30,17 @@ impl Store {
             ..TransactionOptions::default()
         };
         let inner = self.inner.writer.begin_with_options(options).await?;
-        Ok(Tx { inner, store: self.clone() })
+        Ok(Tx {
+            inner,
+            store: self.clone(),
+        })
     }
 
     pub(crate) fn db(&self) -> Db<'_> {
-        Db { conn: DatabaseExecutor::Connection(&self.inner.reader), vault: &self.inner.vault }
+        Db {
+            conn: DatabaseExecutor::Connection(&self.inner.reader),
+            vault: &self.inner.vault,
+        }
     }
 }
 
@@ -47,7 +54,10 @@ impl Tx {
     }
 
     pub(crate) fn db(&self) -> Db<'_> {
-        Db { conn: DatabaseExecutor::Transaction(&self.inner), vault: &self.store.inner.vault }
+        Db {
+            conn: DatabaseExecutor::Transaction(&self.inner),
+            vault: &self.store.inner.vault,
+        }
     }
 }
 
@@ -71,7 +81,10 @@ impl Db<'_> {
             DatabaseExecutor::Transaction(tx) => DatabaseExecutor::Transaction(tx),
             DatabaseExecutor::OwnedTransaction(tx) => DatabaseExecutor::Transaction(tx),
         };
-        Db { conn, vault: self.vault }
+        Db {
+            conn,
+            vault: self.vault,
+        }
     }
 
     /// Whether rows have to be locked one by one.
@@ -88,7 +101,9 @@ impl Db<'_> {
         id: impl std::fmt::Display,
         secret: &SecretString,
     ) -> String {
-        self.vault.seal(&Place::new(table, column, id), secret).to_string()
+        self.vault
+            .seal(&Place::new(table, column, id), secret)
+            .to_string()
     }
 
     /// Opens what [`Self::seal`] sealed for this table, column and row.

@@ -73,6 +73,18 @@ words! {
 }
 
 words! {
+    /// Whether a source repository can be reached.
+    SourceState {
+        /// It can, as far as is known.
+        Present = "present",
+        /// The provider said that it was deleted.
+        Gone = "gone",
+        /// The link does not see it.
+        Unreachable = "unreachable",
+    }
+}
+
+words! {
     /// What Slipway made at a provider.
     ResourceKind {
         /// A webhook.

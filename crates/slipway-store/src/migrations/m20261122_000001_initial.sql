@@ -9,6 +9,8 @@ CREATE TABLE counters (
     value BIGINT NOT NULL
 );
 INSERT INTO counters (name, value) VALUES ('seq', 0);
+-- Locked by whoever changes the shape of the queue (admits, ends, re-queues): see builds.rs.
+INSERT INTO counters (name, value) VALUES ('queue', 0);
 
 CREATE TABLE settings (
     name  TEXT NOT NULL PRIMARY KEY,
@@ -291,6 +293,7 @@ CREATE TABLE delivery_bodies (
 CREATE TABLE delivery_changes (
     delivery_id  UUID    NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,
     position     INTEGER NOT NULL,
+    source_id    UUID    NOT NULL,
     ref          TEXT    NOT NULL,
     pull_request BIGINT,
     before_sha   TEXT,
@@ -299,10 +302,13 @@ CREATE TABLE delivery_changes (
     change_id    UUID,
     PRIMARY KEY (delivery_id, position)
 );
+-- The memory of what a ref was ever said to hold.
+CREATE INDEX delivery_changes_by_ref ON delivery_changes (source_id, ref);
 
 -- ── Changes, checks, verdicts ───────────────────────────────────────────────────────────────────
 -- The only thing that makes builds from pushes. state: observed, decided. Also the memory of what a ref ever held.
--- A change that a trigger made speaks to one configuration, perhaps to one rule, only.
+-- A change that a trigger made speaks to one configuration, perhaps to one rule, only; follows: the change that
+-- its own look at the forge found. build_seq: what its builds carry, where that is not its own seq (replays).
 CREATE TABLE ref_changes (
     id               UUID    NOT NULL PRIMARY KEY,
     source_id        UUID    NOT NULL REFERENCES source_repositories (id) ON DELETE CASCADE,
@@ -316,6 +322,8 @@ CREATE TABLE ref_changes (
     actor            UUID    REFERENCES users (id) ON DELETE SET NULL,
     configuration_id UUID,
     rule_id          UUID,
+    build_seq        BIGINT,
+    follows          UUID,
     state            TEXT    NOT NULL,
     enrichment       TEXT,
     attempts         INTEGER NOT NULL,
@@ -450,6 +458,7 @@ CREATE INDEX triggers_by_configuration ON triggers (configuration_id);
 
 -- ── Builds ──────────────────────────────────────────────────────────────────────────────────────
 -- plan: what was decided when it was queued (rule, tags, image), as JSON, without secrets.
+-- docker_repo: registry and path, which builds on one engine must not share. isolate: a stranger's code.
 -- ready: its predecessors for all of its tags have ended. lease_no counts the runs' leases from 1; heartbeat is
 -- a counter, not a clock. cancel: cancel, supersede; asked for while it runs.
 CREATE TABLE builds (
@@ -470,6 +479,8 @@ CREATE TABLE builds (
     actor            UUID    REFERENCES users (id) ON DELETE SET NULL,
     retry_of         UUID    REFERENCES builds (id) ON DELETE SET NULL,
     plan             TEXT    NOT NULL,
+    docker_repo      TEXT    NOT NULL,
+    isolate          BOOLEAN NOT NULL,
     state            TEXT    NOT NULL,
     failure_kind     TEXT,
     message          TEXT,
@@ -515,6 +526,7 @@ CREATE TABLE build_tags (
 CREATE INDEX build_tags_open ON build_tags (registry, path, tag, seq) WHERE open;
 
 -- What a tag holds, and who may move it: holder and lease_no name the live grant, empty when there is none.
+-- verified_at is empty while the registry has still to be asked whether it agrees.
 CREATE TABLE tag_heads (
     registry   TEXT   NOT NULL,
     path       TEXT   NOT NULL,
@@ -526,8 +538,13 @@ CREATE TABLE tag_heads (
     holder_seq BIGINT,
     lease_no   INTEGER,
     changed_at BIGINT NOT NULL,
+    verified_at BIGINT,
+    verify_attempts INTEGER NOT NULL,
+    next_verify_at  BIGINT  NOT NULL,
     PRIMARY KEY (registry, path, tag)
 );
+CREATE INDEX tag_heads_unverified ON tag_heads (next_verify_at) WHERE verified_at IS NULL AND digest IS NOT NULL;
+CREATE INDEX tag_heads_by_holder ON tag_heads (holder) WHERE holder IS NOT NULL;
 
 CREATE TABLE build_phases (
     build_id   UUID    NOT NULL REFERENCES builds (id) ON DELETE CASCADE,

@@ -1,0 +1,309 @@
+//! Source repositories: a repository at a forge, as one namespace sees it.
+//!
+//! They own webhook, deploy key and heads, per namespace, so that nobody's delivery or secret speaks for
+//! another; they survive relinking and renames (order.md, "One way in"). The provider's id is the identity.
+
+use slipway_types::{ForgeId, NamespaceId, SourceId, Timestamp, forge::SourceState};
+
+use crate::{StoreError, aggregate::aggregate, column::parse};
+
+aggregate!(/// Source repositories.
+    SourceRepositories, source_repositories);
+
+mod entity {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "source_repositories")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        pub namespace_id: Uuid,
+        pub forge_id: Uuid,
+        pub provider_id: String,
+        pub owner: String,
+        pub name: String,
+        pub private: bool,
+        pub default_branch: String,
+        pub web_url: String,
+        pub clone_ssh: String,
+        pub clone_https: String,
+        pub state: String,
+        pub baselined_at: Option<i64>,
+        pub reconciled_at: Option<i64>,
+        pub created_at: i64,
+    }
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// What a provider says of a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFacts {
+    /// The provider's id of it: the identity.
+    pub provider_id: String,
+    /// The user, organization or workspace that it belongs to now.
+    pub owner: String,
+    /// Its name now.
+    pub name: String,
+    /// Whether only members see it.
+    pub private: bool,
+    /// Its main branch by short name; empty while the repository is.
+    pub default_branch: String,
+    /// Its page.
+    pub web_url: String,
+    /// `git@host:owner/name.git` or `ssh://…`.
+    pub clone_ssh: String,
+    /// `https://…`, without a user name.
+    pub clone_https: String,
+}
+
+/// A repository at a forge, as one namespace sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceRepository {
+    /// Its id.
+    pub id: SourceId,
+    /// Whose it is here.
+    pub namespace: NamespaceId,
+    /// Where it is.
+    pub forge: ForgeId,
+    /// What the provider said of it last.
+    pub facts: SourceFacts,
+    /// Whether it can be reached.
+    pub state: SourceState,
+    /// When its heads were first remembered; none while nothing builds from it.
+    pub baselined_at: Option<Timestamp>,
+    /// When all its heads were last compared with the forge's.
+    pub reconciled_at: Option<Timestamp>,
+    /// When it was first chosen.
+    pub created_at: Timestamp,
+}
+
+impl SourceRepository {
+    /// `owner/name`, as it is called now.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.facts.owner, self.facts.name)
+    }
+}
+
+impl TryFrom<entity::Model> for SourceRepository {
+    type Error = StoreError;
+
+    fn try_from(row: entity::Model) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: SourceId::from_uuid(row.id),
+            namespace: NamespaceId::from_uuid(row.namespace_id),
+            forge: ForgeId::from_uuid(row.forge_id),
+            state: parse("source_repositories.state", &row.state)?,
+            facts: SourceFacts {
+                provider_id: row.provider_id,
+                owner: row.owner,
+                name: row.name,
+                private: row.private,
+                default_branch: row.default_branch,
+                web_url: row.web_url,
+                clone_ssh: row.clone_ssh,
+                clone_https: row.clone_https,
+            },
+            baselined_at: row.baselined_at.map(Timestamp::from_millis),
+            reconciled_at: row.reconciled_at.map(Timestamp::from_millis),
+            created_at: Timestamp::from_millis(row.created_at),
+        })
+    }
+}
+
+impl SourceRepositories<'_> {
+    /// The record of a provider's repository in a namespace, made now if it is new; what the provider says
+    /// of it replaces what was known.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn ensure(
+        &self,
+        namespace: NamespaceId,
+        forge: ForgeId,
+        facts: &SourceFacts,
+    ) -> Result<SourceRepository, StoreError> {
+        let id = SourceId::fresh();
+        let sql =
+            "INSERT INTO source_repositories (id, namespace_id, forge_id, provider_id, owner, name, private,
+                   default_branch, web_url, clone_ssh, clone_https, state, created_at)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                   ON CONFLICT (namespace_id, forge_id, provider_id) DO NOTHING";
+        let values = [
+            id.uuid().into(),
+            namespace.uuid().into(),
+            forge.uuid().into(),
+            facts.provider_id.clone().into(),
+            facts.owner.clone().into(),
+            facts.name.clone().into(),
+            facts.private.into(),
+            facts.default_branch.clone().into(),
+            facts.web_url.clone().into(),
+            facts.clone_ssh.clone().into(),
+            facts.clone_https.clone().into(),
+            SourceState::Present.as_str().into(),
+            Timestamp::now().millis().into(),
+        ];
+        self.0.execute(sql, values).await?;
+        let source = self
+            .by_provider_id(namespace, forge, &facts.provider_id)
+            .await?
+            .ok_or_else(|| StoreError::NotFound(facts.provider_id.clone()))?;
+        if source.facts == *facts && source.state == SourceState::Present {
+            return Ok(source);
+        }
+        self.describe(source.id, facts).await?;
+        Ok(SourceRepository {
+            facts: facts.clone(),
+            state: SourceState::Present,
+            ..source
+        })
+    }
+
+    /// Replaces what is known of a repository by what the provider says now: it can be reached.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn describe(&self, id: SourceId, facts: &SourceFacts) -> Result<(), StoreError> {
+        let sql = "UPDATE source_repositories SET owner = $2, name = $3, private = $4, default_branch = $5,
+                   web_url = $6, clone_ssh = $7, clone_https = $8, state = $9 WHERE id = $1";
+        let values = [
+            id.uuid().into(),
+            facts.owner.clone().into(),
+            facts.name.clone().into(),
+            facts.private.into(),
+            facts.default_branch.clone().into(),
+            facts.web_url.clone().into(),
+            facts.clone_ssh.clone().into(),
+            facts.clone_https.clone().into(),
+            SourceState::Present.as_str().into(),
+        ];
+        self.0.execute(sql, values).await?;
+        Ok(())
+    }
+
+    /// Says whether a repository can be reached.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn set_state(&self, id: SourceId, state: SourceState) -> Result<(), StoreError> {
+        let sql = "UPDATE source_repositories SET state = $2 WHERE id = $1";
+        self.0
+            .execute(sql, [id.uuid().into(), state.as_str().into()])
+            .await?;
+        Ok(())
+    }
+
+    /// The repository of this id.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn find(&self, id: SourceId) -> Result<Option<SourceRepository>, StoreError> {
+        let sql = "SELECT * FROM source_repositories WHERE id = $1";
+        let row = self.0.one::<entity::Model>(sql, [id.uuid().into()]).await?;
+        row.map(SourceRepository::try_from).transpose()
+    }
+
+    /// The repository of this id, which must be there.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when it is not.
+    pub async fn get(&self, id: SourceId) -> Result<SourceRepository, StoreError> {
+        self.find(id)
+            .await?
+            .ok_or_else(|| StoreError::NotFound(id.to_string()))
+    }
+
+    /// A provider's repository as this namespace sees it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn by_provider_id(
+        &self,
+        namespace: NamespaceId,
+        forge: ForgeId,
+        provider_id: &str,
+    ) -> Result<Option<SourceRepository>, StoreError> {
+        let sql = "SELECT * FROM source_repositories WHERE namespace_id = $1 AND forge_id = $2 AND provider_id = $3";
+        let values = [namespace.uuid().into(), forge.uuid().into(), provider_id.into()];
+        let row = self.0.one::<entity::Model>(sql, values).await?;
+        row.map(SourceRepository::try_from).transpose()
+    }
+
+    /// Everything that a namespace builds from, or did.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn of_namespace(&self, namespace: NamespaceId) -> Result<Vec<SourceRepository>, StoreError> {
+        let sql = "SELECT * FROM source_repositories WHERE namespace_id = $1 ORDER BY owner, name";
+        let rows = self
+            .0
+            .all::<entity::Model>(sql, [namespace.uuid().into()])
+            .await?;
+        rows.into_iter().map(SourceRepository::try_from).collect()
+    }
+
+    /// Keeps everybody else from observing this repository's heads until the transaction ends. Whoever decides
+    /// by what a head is takes it first: a head that is not there yet has no row to lock.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] without such a repository.
+    pub async fn lock(&self, id: SourceId) -> Result<(), StoreError> {
+        let sql = format!(
+            "SELECT id FROM source_repositories WHERE id = $1{}",
+            self.0.for_update()
+        );
+        if !self.0.exists(&sql, [id.uuid().into()]).await? {
+            return Err(StoreError::NotFound(id.to_string()));
+        }
+        Ok(())
+    }
+
+    /// Forgets, or remembers, that the heads are known: without it the next look is a baseline.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn set_baselined(&self, id: SourceId, at: Option<Timestamp>) -> Result<(), StoreError> {
+        let sql = "UPDATE source_repositories SET baselined_at = $2 WHERE id = $1";
+        self.0
+            .execute(sql, [id.uuid().into(), at.map(Timestamp::millis).into()])
+            .await?;
+        Ok(())
+    }
+
+    /// Remembers that all heads were compared with the forge's.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn set_reconciled(&self, id: SourceId, at: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE source_repositories SET reconciled_at = $2 WHERE id = $1";
+        self.0
+            .execute(sql, [id.uuid().into(), at.millis().into()])
+            .await?;
+        Ok(())
+    }
+
+    /// Repositories that something builds from and whose heads were not compared since `before`, the longest
+    /// ago first.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn not_reconciled_since(
+        &self,
+        before: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<SourceRepository>, StoreError> {
+        let sql = "SELECT * FROM source_repositories
+                   WHERE baselined_at IS NOT NULL AND (reconciled_at IS NULL OR reconciled_at < $1)
+                   AND EXISTS (SELECT 1 FROM configurations
+                               WHERE configurations.source_id = source_repositories.id AND configurations.state = 'active')
+                   ORDER BY COALESCE(reconciled_at, 0), id LIMIT $2";
+        let rows = self
+            .0
+            .all::<entity::Model>(sql, [before.millis().into(), limit.into()])
+            .await?;
+        rows.into_iter().map(SourceRepository::try_from).collect()
+    }
+}
