@@ -23,8 +23,8 @@ pub(super) struct Timing {
 /// What a run hears of its lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
-    /// Renewed: the machine may live for so long from now.
-    Renewed(Duration),
+    /// Renewed: the machine may live until then.
+    Renewed(Moment),
     /// To be ended.
     Cancel(CancelReason),
     /// Over, or about to be: the machine must die now. The last news.
@@ -58,7 +58,7 @@ pub(super) async fn keep<C: Coordinator>(
         say: say.clone(),
     };
     let first = coordinator.renew(build, lease).await?;
-    keeper.tell(first);
+    keeper.tell(&first);
     let watcher = async move {
         let reason = coordinator.canceled(build, lease).await;
         // The run may have ended.
@@ -101,7 +101,7 @@ impl<C: Coordinator> Keeper<C> {
                 Ok(renewal) => {
                     self.sent = sent;
                     due = sent.plus(self.timing.every);
-                    self.tell(renewal);
+                    self.tell(&renewal);
                 }
                 Err(CoordinatorError::LeaseLost) => break,
                 Err(CoordinatorError::Unreachable(error)) => {
@@ -118,9 +118,8 @@ impl<C: Coordinator> Keeper<C> {
         self.sent.plus(life)
     }
 
-    fn tell(&self, renewal: Renewal) {
-        let left = self.deadline().since(Moment::now());
-        let _ = self.say.send(News::Renewed(left));
+    fn tell(&self, renewal: &Renewal) {
+        let _ = self.say.send(News::Renewed(self.deadline()));
         if let Some(reason) = renewal.cancel {
             let _ = self.say.send(News::Cancel(reason));
         }

@@ -110,13 +110,11 @@ impl<C: Coordinator> Run<C> {
             .of(&*self.shared.driver, &self.leased.spec.image.docker_repo());
         let waiting = place.lock();
         tokio::pin!(waiting);
-        let mut renewed = None;
-        let _alone = loop {
-            tokio::select! {
-                biased;
-                end = self.stop(kept, &mut renewed) => return end,
-                alone = &mut waiting => break alone,
-            }
+        let mut life = Moment::now();
+        let _alone = tokio::select! {
+            biased;
+            end = self.stop(kept, &mut life) => return end,
+            alone = &mut waiting => alone,
         };
         // Waiting is not the build's own time.
         self.began = Moment::now();
@@ -131,24 +129,24 @@ impl<C: Coordinator> Run<C> {
             Ok(started) => started,
             Err(error) => return End::Failed(with_causes(&error)),
         };
-        self.listen(started, kept, renewed).await
+        self.listen(started, kept, life).await
     }
 
-    /// Waits for anything that ends a run before it began. Renewals are kept in `renewed`.
-    async fn stop(&self, kept: &mut Kept, renewed: &mut Option<Duration>) -> End {
+    /// Waits for anything that ends a run before it began. What renewals say is kept in `life`.
+    async fn stop(&self, kept: &mut Kept, life: &mut Moment) -> End {
         loop {
             tokio::select! {
                 () = self.shared.abort.cancelled() => return End::Aborted,
                 news = kept.news.recv() => match news {
                     None | Some(News::Lost) => return End::Lost,
                     Some(News::Cancel(reason)) => return End::Canceled(reason),
-                    Some(News::Renewed(life)) => *renewed = Some(life),
+                    Some(News::Renewed(until)) => *life = until,
                 },
             }
         }
     }
 
-    async fn listen(&mut self, started: Started, kept: &mut Kept, renewed: Option<Duration>) -> End {
+    async fn listen(&mut self, started: Started, kept: &mut Kept, life: Moment) -> End {
         let Started {
             stdin,
             stdout,
@@ -172,12 +170,7 @@ impl<C: Coordinator> Run<C> {
             spec: Box::new(self.leased.spec.clone()),
         };
         tell(&say, start);
-        tell(
-            &say,
-            ToPipeline::Renewed {
-                for_ms: millis(renewed.unwrap_or_default()),
-            },
-        );
+        tell(&say, renewed(life));
         let end = self.attend(kept, &say, &mut hear).await;
 
         // The pipeline ends everything when its input does; what it does not manage in time is done from outside.
@@ -195,7 +188,7 @@ impl<C: Coordinator> Run<C> {
         let phase = tokio::select! {
             phase = listening => phase.unwrap_or(Phase::Checkout),
             // Taking the rest is worth waiting for only while the lease lives.
-            _ = lost(kept) => return End::Lost,
+            () = lost(kept) => return End::Lost,
         };
         self.remark(phase, &end).await;
         match end {
@@ -227,7 +220,7 @@ impl<C: Coordinator> Run<C> {
                 news = kept.news.recv() => match news {
                     None | Some(News::Lost) => return End::Lost,
                     Some(News::Cancel(reason)) => return End::Canceled(reason),
-                    Some(News::Renewed(life)) => tell(say, ToPipeline::Renewed { for_ms: millis(life) }),
+                    Some(News::Renewed(life)) => tell(say, renewed(life)),
                 },
                 heard = hear.recv() => match heard {
                     None => return End::Failed("the machine ended without saying how".to_owned()),
@@ -339,6 +332,13 @@ async fn lost(kept: &mut Kept) {
 fn tell(say: &mpsc::UnboundedSender<ToPipeline>, line: ToPipeline) {
     // A pipeline that does not listen any more is noticed by its output ending.
     let _ = say.send(line);
+}
+
+/// How long the machine may live from now.
+fn renewed(until: Moment) -> ToPipeline {
+    ToPipeline::Renewed {
+        for_ms: millis(until.since(Moment::now())),
+    }
 }
 
 /// Writes lines until there are no more, then closes the pipeline's input.
