@@ -81,6 +81,22 @@ impl Repositories<'_> {
         Ok(self.0.scalar(sql, [registry.uuid().into()]).await?.unwrap_or(0))
     }
 
+    /// Whether a repository of another namespace sends its images to this place.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn is_elsewheres(
+        &self,
+        namespace: NamespaceId,
+        host: &str,
+        path: &ImagePath,
+    ) -> Result<bool, StoreError> {
+        let sql = "SELECT COUNT(*) FROM repositories r JOIN registries g ON g.id = r.registry_id
+                   WHERE r.namespace_id <> $1 AND g.host = $2 AND r.image_path = $3";
+        let values = [namespace.uuid().into(), host.into(), path.as_str().into()];
+        Ok(self.0.scalar(sql, values).await?.unwrap_or(0) > 0)
+    }
+
     /// What a person sees on My Hub: everything in their own namespace and in organizations that they own,
     /// and what they were given a right on; with `search`, only names that hold this text. By id after
     /// `after`, the oldest first.

@@ -1,0 +1,193 @@
+//! What a server is told: by flags, by the environment (`SLIPWAY_…`), by a file – in this order of weight.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+use figment::{
+    Figment,
+    providers::{Env, Format as _, Serialized, Toml},
+};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use slipway_types::forge::ForgeKind;
+use url::Url;
+
+/// `slipway serve`'s flags. Each can also stand in the file, by the same name with `_` for `-`, and in the
+/// environment, in capitals behind `SLIPWAY_`.
+#[derive(Debug, Default, clap::Args, Serialize)]
+pub(crate) struct ServeFlags {
+    /// A TOML file with any of these options, and [[forges]]
+    #[arg(long, value_name = "FILE", env = "SLIPWAY_CONFIG")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    /// Where the database, the key and the builds' work lie [default: /var/lib/slipway]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_dir: Option<PathBuf>,
+    /// Address and port to listen on [default: 127.0.0.1:8300]
+    #[arg(long, value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<SocketAddr>,
+    /// Where browsers and providers reach this server; TLS is a reverse proxy's work [default: http://LISTEN]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_url: Option<Url>,
+    /// PostgreSQL instead of SQLite; a password belongs into the file or the environment
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database_url: Option<String>,
+    /// The key-encryption key; made at the first start [default: slipway.key in the data directory]
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_file: Option<PathBuf>,
+    /// The Docker Engine that the embedded builder uses [default: $DOCKER_HOST, else the local socket]
+    #[arg(long, value_name = "HOST")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    docker_host: Option<String>,
+    /// How many builds the embedded builder runs at once; 0 for no builder [default: 2]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slots: Option<u32>,
+    /// How long a builder's lease holds without a renewal, in milliseconds [default: 30000]
+    #[arg(long, value_name = "MS", hide_short_help = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease_term_ms: Option<u64>,
+    /// How often all heads are compared with the providers', in seconds [default: 900]
+    #[arg(long, value_name = "SECONDS", hide_short_help = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reconcile_every_s: Option<u64>,
+    /// Log lines as JSON
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    log_json: bool,
+}
+
+/// What the server runs with.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) public_url: Option<Url>,
+    pub(crate) database_url: Option<SecretString>,
+    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) docker_host: Option<String>,
+    pub(crate) slots: u32,
+    pub(crate) lease_term_ms: u64,
+    pub(crate) reconcile_every_s: u64,
+    pub(crate) log_json: bool,
+    pub(crate) forges: Vec<ForgeEntry>,
+}
+
+/// A source provider in the file: `[[forges]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ForgeEntry {
+    pub(crate) kind: ForgeKind,
+    pub(crate) name: String,
+    pub(crate) display_name: Option<String>,
+    pub(crate) web_url: Url,
+    pub(crate) api_url: Url,
+    pub(crate) client_id: String,
+    pub(crate) client_secret: SecretString,
+    /// `known_hosts` lines of the forge's SSH server.
+    #[serde(default)]
+    pub(crate) known_hosts: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Defaults {
+    data_dir: &'static str,
+    listen: &'static str,
+    slots: u32,
+    lease_term_ms: u64,
+    reconcile_every_s: u64,
+    log_json: bool,
+    forges: [(); 0],
+}
+
+const DEFAULTS: Defaults = Defaults {
+    data_dir: "/var/lib/slipway",
+    listen: "127.0.0.1:8300",
+    slots: 2,
+    lease_term_ms: 30_000,
+    reconcile_every_s: 900,
+    log_json: false,
+    forges: [],
+};
+
+impl Config {
+    /// Puts flags, environment, file and defaults together.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or an option is unknown or not of its kind: the error names it and where it stands.
+    pub(crate) fn from(flags: &ServeFlags) -> Result<Self> {
+        let mut figment = Figment::from(Serialized::defaults(DEFAULTS));
+        if let Some(file) = &flags.config {
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        figment
+            .merge(Env::prefixed("SLIPWAY_").ignore(&["config", "log"]))
+            .merge(Serialized::defaults(flags))
+            .extract()
+            .context("the configuration cannot be used")
+    }
+
+    /// Where browsers and providers reach the server.
+    ///
+    /// # Errors
+    /// When the listening address makes no URL.
+    pub(crate) fn public_url(&self) -> Result<Url> {
+        match &self.public_url {
+            Some(url) => Ok(url.clone()),
+            None => Ok(Url::parse(&format!("http://{}", self.listen))?),
+        }
+    }
+
+    /// Where the key-encryption key lies.
+    pub(crate) fn key_file(&self) -> PathBuf {
+        self.key_file.clone().unwrap_or_else(|| self.data_dir.join("slipway.key"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_wins_over_the_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "slots = 7\nlisten = \"127.0.0.1:1\"\n").unwrap();
+        let flags = ServeFlags {
+            config: Some(file.path().to_owned()),
+            slots: Some(3),
+            ..ServeFlags::default()
+        };
+        let config = Config::from(&flags).unwrap();
+        assert_eq!((config.slots, config.listen.port()), (3, 1));
+        assert_eq!(config.public_url().unwrap().as_str(), "http://127.0.0.1:1/");
+    }
+
+    #[test]
+    fn an_unknown_option_in_the_file_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "slotz = 7\n").unwrap();
+        let flags = ServeFlags { config: Some(file.path().to_owned()), ..ServeFlags::default() };
+        assert!(format!("{:#}", Config::from(&flags).unwrap_err()).contains("slotz"));
+    }
+
+    #[test]
+    fn a_secret_of_the_file_is_not_in_the_debug_form() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(
+            file.path(),
+            "[[forges]]\nkind = \"github\"\nname = \"gh\"\nweb_url = \"http://a\"\napi_url = \"http://a\"\n\
+             client_id = \"id\"\nclient_secret = \"canary-secret\"\n",
+        )
+        .unwrap();
+        let flags = ServeFlags { config: Some(file.path().to_owned()), ..ServeFlags::default() };
+        let config = Config::from(&flags).unwrap();
+        assert_eq!(config.forges.len(), 1);
+        assert!(!format!("{config:?}").contains("canary"));
+    }
+}
