@@ -55,13 +55,11 @@ impl HttpClient {
         let mut url = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let mut answer = self.send_once(request, &url).await?;
-            match answer.redirect(request, &url) {
-                Some(next) => url = next,
-                None => {
-                    answer.conceal(request);
-                    return Ok(answer);
-                }
-            }
+            let Some(next) = answer.redirect(request, &url) else {
+                answer.conceal(request);
+                return Ok(answer);
+            };
+            url = next;
         }
         Err(malformed(&url, "it redirects in circles"))
     }

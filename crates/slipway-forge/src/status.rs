@@ -39,13 +39,11 @@ const LONGEST_DESCRIPTION: usize = 140;
 impl Status {
     /// The description, cut to what both providers take.
     pub(crate) fn short_description(&self) -> String {
-        match self.description.char_indices().nth(LONGEST_DESCRIPTION) {
-            None => self.description.clone(),
-            Some(_) => {
-                let kept: String = self.description.chars().take(LONGEST_DESCRIPTION - 1).collect();
-                format!("{kept}…")
-            }
+        if self.description.chars().count() <= LONGEST_DESCRIPTION {
+            return self.description.clone();
         }
+        let kept: String = self.description.chars().take(LONGEST_DESCRIPTION - 1).collect();
+        format!("{kept}…")
     }
 }
 

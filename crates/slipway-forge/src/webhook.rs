@@ -28,6 +28,10 @@ pub struct DeliveryHead {
 
 /// What a delivery is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives at a time, and for as long as it takes to store it"
+)]
 pub enum Event {
     /// The provider tries the address out.
     Ping {

@@ -112,7 +112,7 @@ fn why_forbidden(answer: &Answer, message: String, lower: &str) -> Forbidden {
     if lower.contains("suspended") {
         return Forbidden::Suspended { message };
     }
-    if scopes_lacking(answer).is_some() {
+    if scopes_lacking(answer).is_some() || lower.contains(" scope") {
         return Forbidden::NeedsScope { message };
     }
     if lower.contains("admin") {
