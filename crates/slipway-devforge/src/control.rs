@@ -11,6 +11,7 @@
 //! | `GET /_devforge/{kind}/repositories/{owner}/{repo}` | `hooks`, `keys`, `statuses` and clone URLs |
 //! | `POST /_devforge/{kind}/repositories/{owner}/{repo}/push` | `{branch, files: {path: content}, message, tag?}` pushed as the owner; answers `{sha}` |
 //! | `GET /_devforge/{kind}/tokens` | access tokens issued |
+//! | `POST /_devforge/{kind}/authorize` | `{login, password, url}`: that person signs in and authorizes; answers `{callback}` |
 
 use std::collections::BTreeMap;
 
@@ -36,6 +37,7 @@ pub(crate) fn router(forge: &Shared) -> Router {
         .route("/_devforge/deliveries", get(deliveries))
         .route("/_devforge/flush", post(flush))
         .route("/_devforge/{kind}/tokens", get(tokens))
+        .route("/_devforge/{kind}/authorize", post(authorize))
         .route("/_devforge/{kind}/repositories", post(create_repository))
         .route("/_devforge/{kind}/repositories/{owner}/{repo}", get(repository))
         .route("/_devforge/{kind}/repositories/{owner}/{repo}/push", post(push))
@@ -135,4 +137,22 @@ async fn push(
         repository.push_tag(tag, &sha).await?;
     }
     Ok(Json(json!({ "sha": sha })).into_response())
+}
+
+#[derive(Deserialize)]
+struct AuthorizeBody {
+    login: String,
+    password: String,
+    url: String,
+}
+
+async fn authorize(
+    State(forge): State<Shared>,
+    Path(kind): Path<Kind>,
+    Json(body): Json<AuthorizeBody>,
+) -> Result<Response, DevForgeError> {
+    let mut browser = Provider::new(forge, kind).browser();
+    browser.sign_in(&body.login, &body.password).await?;
+    let callback = browser.authorize(&body.url).await?;
+    Ok(Json(json!({ "callback": callback })).into_response())
 }

@@ -58,6 +58,9 @@ pub enum DevForgeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The simulated person's browser got no answer.
+    #[error("the forge does not answer; has it been stopped?")]
+    Http(#[source] reqwest::Error),
     /// The SSH host key could not be made.
     #[error("cannot make an SSH host key: {0}")]
     HostKey(String),
@@ -76,6 +79,7 @@ impl DevForgeError {
             Self::Invalid(_) => "invalid",
             Self::Seed(_) => "seed",
             Self::Description { .. } => "description",
+            Self::Http(_) => "http",
             Self::HostKey(_) => "host_key",
         }
     }

@@ -33,7 +33,9 @@
 //!   are answered. Nothing needs a sleep. Codes and tokens age with [`DevForge::advance`].
 //! - **Disorder on purpose**: [`Deliveries::pause`], [`Deliveries::release`], [`Deliveries::drop_next`],
 //!   [`Deliveries::duplicate_next`], [`Deliveries::redeliver`].
-//! - **Linking without a browser**: see the table in the `oauth` module, repeated in `--help`.
+//! - **Linking**: [`Provider::browser`] is a person who signs in and authorizes:
+//!   [`Browser::authorize`] takes the product's authorize URL and gives back its callback URL. The
+//!   forms themselves are described in the `oauth` module and by `--help`.
 //! - **Leaks**: [`DevForge::secrets`] lists every value a leak test has to look for.
 //! - **Honesty**: with [`Config::conformance`] every answer and payload is recorded as sent, and
 //!   [`Report::assert_clean`] fails unless the vendors' own descriptions agree.
@@ -42,6 +44,7 @@
 
 mod api;
 mod bitbucket;
+mod browser;
 mod config;
 mod conformance;
 mod control;
@@ -60,6 +63,7 @@ mod seed;
 mod state;
 mod webhooks;
 
+pub use browser::{Browser, Visited};
 pub use config::{Config, ScopeField};
 pub use conformance::{Descriptions, Line, Report, Verdict};
 pub use error::{DevForgeError, Result};

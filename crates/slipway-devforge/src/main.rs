@@ -32,7 +32,7 @@ Signing in and authorizing by plain HTTP (keep cookies, follow no redirects out)
              POST /site/oauth2/authorize with the page's hidden fields, action=grant
 
 Control API on GitHub's listener: /_devforge/addresses, secrets, deliveries, flush,
-  {github|bitbucket}/tokens, {kind}/repositories[/OWNER/NAME[/push]]"#;
+  {github|bitbucket}/tokens, {kind}/authorize, {kind}/repositories[/OWNER/NAME[/push]]"#;
 
 /// A stateful simulation of GitHub and Bitbucket for demos and tests. Not a forge: it guards nothing.
 #[derive(Debug, Parser)]

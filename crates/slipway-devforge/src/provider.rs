@@ -172,6 +172,11 @@ impl Provider {
         self.forge.addresses.api(self.kind)
     }
 
+    /// A fresh browser, nobody signed in.
+    pub fn browser(&self) -> crate::browser::Browser {
+        crate::browser::Browser::new(self)
+    }
+
     /// Creates a user; on Bitbucket with a personal workspace of the same name.
     ///
     /// # Errors

@@ -146,18 +146,22 @@ impl Book {
     }
 }
 
+/// A client that follows nothing, keeps nothing and uses no proxy: what it is given is what is sent.
+pub(crate) fn plain_client() -> reqwest::Client {
+    // reqwest is built without a TLS provider of its own; a second installation is refused, fine.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .expect("a client without certificates or proxies always builds")
+}
+
 impl Courier {
     pub(crate) fn new(timeout: Duration) -> Self {
-        // reqwest is built without a TLS provider of its own; a second installation is refused, fine.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .expect("a client without certificates or proxies always builds");
         Self {
             timeout,
-            client,
+            client: plain_client(),
             book: Mutex::default(),
             under_way: watch::Sender::new(0),
         }

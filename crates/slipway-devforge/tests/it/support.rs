@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use reqwest::header;
 use serde_json::Value;
 use slipway_devforge::{
-    Config, Descriptions, DevForge, Kind, NewOAuthClient, NewRepository, OAuthClient, Provider, Repository,
+    Browser, Config, Descriptions, DevForge, Kind, NewOAuthClient, NewRepository, OAuthClient, Provider, Repository,
     Role,
 };
 
@@ -77,27 +77,38 @@ impl World {
         self.provider.create_repository(new).await.unwrap()
     }
 
+    /// A browser with `login` signed in.
+    pub(crate) async fn browser(&self, login: &str) -> Browser {
+        let mut browser = self.provider.browser();
+        browser.sign_in(login, &format!("{login}'s password")).await.unwrap();
+        browser
+    }
+
     /// A token of `login`, obtained the whole way over the pages.
     pub(crate) async fn token(&self, login: &str) -> String {
-        let mut browser = Browser::new(&self.provider);
-        browser.sign_in(login, &format!("{login}'s password")).await;
+        let mut browser = self.browser(login).await;
         match self.provider.kind() {
-            Kind::GitHub => self.github_token(&mut browser).await,
+            Kind::GitHub => {
+                let code = self.github_code(&mut browser, &[("scope", SCOPES), ("state", "s")]).await;
+                text(&self.github_exchange(&[("code", &code)]).await["access_token"])
+            }
             Kind::Bitbucket => {
-                let code = browser.bitbucket_code(&self.client).await;
-                let answer = self
-                    .bitbucket_exchange(&[("grant_type", "authorization_code"), ("code", &code)])
-                    .await;
-                text(&answer.1["access_token"])
+                let code = self.bitbucket_code(&mut browser).await;
+                let form = [("grant_type", "authorization_code"), ("code", code.as_str())];
+                text(&self.bitbucket_exchange(&form).await.1["access_token"])
             }
         }
     }
 
-    async fn github_token(&self, browser: &mut Browser) -> String {
-        let url = browser.authorize_url(&self.client, &[("scope", SCOPES), ("state", "s")]);
-        let back = browser.authorize(&url).await;
-        let answer = self.github_exchange(&[("code", &back["code"])]).await;
-        text(&answer["access_token"])
+    pub(crate) async fn github_code(&self, browser: &mut Browser, asked: &[(&str, &str)]) -> String {
+        let callback = browser.authorize(&authorize_url(self, asked)).await.unwrap();
+        parameters(&callback).remove("code").unwrap()
+    }
+
+    pub(crate) async fn bitbucket_code(&self, browser: &mut Browser) -> String {
+        let id = &self.client.client_id;
+        let url = format!("/site/oauth2/authorize?client_id={id}&response_type=code&state=s");
+        parameters(&browser.authorize(&url).await.unwrap()).remove("code").unwrap()
     }
 
     /// The code exchange at GitHub, with the client's credentials unless `extra` overrides them.
@@ -155,151 +166,17 @@ pub(crate) fn client() -> reqwest::Client {
         .unwrap()
 }
 
-/// A person's browser: keeps its cookie, posts forms.
-pub(crate) struct Browser {
-    web: String,
-    kind: Kind,
-    cookie: Option<String>,
-}
-
-impl Browser {
-    pub(crate) fn new(provider: &Provider) -> Self {
-        Self {
-            web: provider.web_url().to_owned(),
-            kind: provider.kind(),
-            cookie: None,
-        }
-    }
-
-    pub(crate) async fn get(&mut self, path: &str) -> reqwest::Response {
-        let url = if path.starts_with("http") {
-            path.to_owned()
-        } else {
-            format!("{}{path}", self.web)
-        };
-        self.send(client().get(url)).await
-    }
-
-    pub(crate) async fn post(&mut self, path: &str, form: &[(&str, &str)]) -> reqwest::Response {
-        self.send(client().post(format!("{}{path}", self.web)).form(form))
-            .await
-    }
-
-    async fn send(&mut self, request: reqwest::RequestBuilder) -> reqwest::Response {
-        let request = match &self.cookie {
-            Some(cookie) => request.header(header::COOKIE, cookie),
-            None => request,
-        };
-        let response = request.send().await.unwrap();
-        if let Some(set) = response.headers().get(header::SET_COOKIE) {
-            self.cookie = set.to_str().unwrap().split(';').next().map(str::to_owned);
-        }
-        response
-    }
-
-    pub(crate) async fn sign_in(&mut self, login: &str, password: &str) {
-        let (path, name) = match self.kind {
-            Kind::GitHub => ("/session", "login"),
-            Kind::Bitbucket => ("/account/signin", "username"),
-        };
-        let response = self.post(path, &[(name, login), ("password", password)]).await;
-        assert_eq!(response.status(), 302, "signing in as {login}");
-    }
-
-    pub(crate) fn authorize_url(&self, client: &OAuthClient, more: &[(&str, &str)]) -> String {
-        let mut url = url::Url::parse(&self.web)
-            .unwrap()
-            .join("/login/oauth/authorize")
-            .unwrap();
-        url.query_pairs_mut()
-            .append_pair("client_id", &client.client_id)
-            .extend_pairs(more);
-        url.into()
-    }
-
-    /// Asks, presses Authorize if there is a page, and returns the callback's parameters.
-    pub(crate) async fn authorize(&mut self, url: &str) -> HashMap<String, String> {
-        let response = self.get(url).await;
-        if response.status() == 302 {
-            return callback_parameters(&response);
-        }
-        assert_eq!(response.status(), 200);
-        let page = response.text().await.unwrap();
-        let mut form = hidden_fields(&page);
-        form.extend(
-            ticked_scopes(&page)
-                .into_iter()
-                .map(|scope| ("granted_scope".to_owned(), scope)),
-        );
-        form.push(("authorize".to_owned(), "1".to_owned()));
-        self.answer(&form).await
-    }
-
-    /// Posts an authorize form as given.
-    pub(crate) async fn answer(&mut self, form: &[(String, String)]) -> HashMap<String, String> {
-        let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let path = match self.kind {
-            Kind::GitHub => "/login/oauth/authorize",
-            Kind::Bitbucket => "/site/oauth2/authorize",
-        };
-        callback_parameters(&self.post(path, &form).await)
-    }
-
-    pub(crate) async fn bitbucket_code(&mut self, client: &OAuthClient) -> String {
-        let id = &client.client_id;
-        let url = format!("/site/oauth2/authorize?client_id={id}&response_type=code&state=s");
-        let response = self.get(&url).await;
-        if response.status() == 302 {
-            return callback_parameters(&response).remove("code").unwrap();
-        }
-        let mut form = hidden_fields(&response.text().await.unwrap());
-        form.push(("action".to_owned(), "grant".to_owned()));
-        self.answer(&form).await.remove("code").unwrap()
-    }
+/// An authorize URL of GitHub, as the product makes it.
+pub(crate) fn authorize_url(world: &World, more: &[(&str, &str)]) -> String {
+    let mut url = url::Url::parse(world.provider.web_url()).unwrap().join("/login/oauth/authorize").unwrap();
+    url.query_pairs_mut().append_pair("client_id", &world.client.client_id).extend_pairs(more);
+    url.into()
 }
 
 /// The parameters of a redirect to the callback.
-pub(crate) fn callback_parameters(response: &reqwest::Response) -> HashMap<String, String> {
-    assert_eq!(response.status(), 302);
-    let location = response.headers()[header::LOCATION].to_str().unwrap();
-    assert!(location.starts_with(CALLBACK), "not the callback: {location}");
-    url::Url::parse(location)
-        .unwrap()
-        .query_pairs()
-        .into_owned()
-        .collect()
-}
-
-/// Name and value of every hidden input of a page, as a browser would send them.
-pub(crate) fn hidden_fields(page: &str) -> Vec<(String, String)> {
-    inputs(page, "hidden")
-}
-
-fn ticked_scopes(page: &str) -> Vec<String> {
-    inputs(page, "checkbox")
-        .into_iter()
-        .map(|(_, value)| value)
-        .collect()
-}
-
-fn inputs(page: &str, kind: &str) -> Vec<(String, String)> {
-    let attribute = |tag: &str, name: &str| {
-        let start = tag.find(&format!("{name}=\""))? + name.len() + 2;
-        let value = tag[start..].split('"').next()?;
-        Some(
-            value
-                .replace("&quot;", "\"")
-                .replace("&#39;", "'")
-                .replace("&lt;", "<")
-                .replace("&amp;", "&"),
-        )
-    };
-    page.split("<input")
-        .skip(1)
-        .map(|rest| rest.split('>').next().unwrap())
-        .filter(|tag| tag.contains(&format!("type=\"{kind}\"")))
-        .map(|tag| (attribute(tag, "name").unwrap(), attribute(tag, "value").unwrap()))
-        .collect()
+pub(crate) fn parameters(callback: &str) -> HashMap<String, String> {
+    assert!(callback.starts_with(CALLBACK), "not the callback: {callback}");
+    url::Url::parse(callback).unwrap().query_pairs().into_owned().collect()
 }
 
 /// An API client with one token.
