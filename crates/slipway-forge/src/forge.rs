@@ -17,6 +17,10 @@ use crate::{
 ///
 /// Calls that name a repository by [`RepositoryPath`] are for what is called so *now*. On
 /// [`ForgeError::Moved`] or [`ForgeError::NotFound`] ask [`Forge::repository`] by id for its present path.
+///
+/// Providers answer 404 for what is not there and for what the account may not see. Where a call says that one thing
+/// of a repository is absent (`None`, `false`), it has made sure that the repository itself is still in sight: lost
+/// access never passes for a deleted branch or a removed hook.
 #[async_trait]
 pub trait Forge: Send + Sync {
     /// What it was made of.
@@ -202,7 +206,7 @@ pub trait Forge: Send + Sync {
         spec: HookSpec<'_>,
     ) -> Result<Hook, ForgeError>;
 
-    /// Removes a webhook. `false` if it was gone already (or the whole repository out of sight).
+    /// Removes a webhook. `false` if it was gone already.
     async fn delete_hook(
         &self,
         token: &SecretString,

@@ -5,7 +5,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{api::page, repositories::at};
+use super::{
+    api::page,
+    repositories::{at, confirm_absence},
+};
 use crate::{ForgeError, Hook, HookSpec, RemoteHookId, RepositoryPath, http::Body, rest::Rest};
 
 const EVENTS: [&str; 8] = [
@@ -86,9 +89,11 @@ pub(super) async fn one(
     path: &RepositoryPath,
     id: &RemoteHookId,
 ) -> Result<Option<Hook>, ForgeError> {
-    let found: Option<Found> = api
-        .find(token, at(api, path, &["hooks", id.as_str()]), "hook")
-        .await?;
+    let url = at(api, path, &["hooks", id.as_str()]);
+    let found: Option<Found> = api.find(token, url, "hook").await?;
+    if found.is_none() {
+        confirm_absence(api, token, path).await?;
+    }
     Ok(found.map(Into::into))
 }
 
@@ -110,6 +115,11 @@ pub(super) async fn delete(
     path: &RepositoryPath,
     id: &RemoteHookId,
 ) -> Result<bool, ForgeError> {
-    api.delete(token, at(api, path, &["hooks", id.as_str()]), "hook")
-        .await
+    let was_there = api
+        .delete(token, at(api, path, &["hooks", id.as_str()]), "hook")
+        .await?;
+    if !was_there {
+        confirm_absence(api, token, path).await?;
+    }
+    Ok(was_there)
 }

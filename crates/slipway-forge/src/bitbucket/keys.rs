@@ -5,7 +5,10 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{api::page, repositories::at};
+use super::{
+    api::page,
+    repositories::{at, confirm_absence},
+};
 use crate::{
     DeployKey, ForgeError, RemoteKeyId, RepositoryPath,
     clone::known_hosts_lines,
@@ -65,7 +68,11 @@ pub(super) async fn one(
     id: &RemoteKeyId,
 ) -> Result<Option<DeployKey>, ForgeError> {
     let url = at(api, path, &["deploy-keys", id.as_str()]);
-    Ok(api.find::<Found>(token, url, "deploy key").await?.map(Into::into))
+    let found: Option<Found> = api.find(token, url, "deploy key").await?;
+    if found.is_none() {
+        confirm_absence(api, token, path).await?;
+    }
+    Ok(found.map(Into::into))
 }
 
 pub(super) async fn delete(
@@ -74,8 +81,13 @@ pub(super) async fn delete(
     path: &RepositoryPath,
     id: &RemoteKeyId,
 ) -> Result<bool, ForgeError> {
-    api.delete(token, at(api, path, &["deploy-keys", id.as_str()]), "deploy key")
-        .await
+    let was_there = api
+        .delete(token, at(api, path, &["deploy-keys", id.as_str()]), "deploy key")
+        .await?;
+    if !was_there {
+        confirm_absence(api, token, path).await?;
+    }
+    Ok(was_there)
 }
 
 /// Bitbucket publishes its host keys at `/site/ssh`, each line `host algorithm base64` ("Configure SSH and two-step

@@ -138,6 +138,16 @@ pub(super) async fn one(
     answer.json::<Found>()?.into_repository(&answer.url, None)
 }
 
+/// Called when something of a repository was not found: whether it is really not there. Bitbucket answers 404 as well
+/// to those who may not see the repository.
+pub(super) async fn confirm_absence(
+    api: &Rest,
+    token: &SecretString,
+    path: &RepositoryPath,
+) -> Result<(), ForgeError> {
+    one(api, token, RepositoryKey::Path(path)).await.map(drop)
+}
+
 /// The address of something in a repository.
 pub(super) fn at(api: &Rest, path: &RepositoryPath, rest: &[&str]) -> Url {
     let mut segments = vec!["repositories", path.owner(), path.name()];
@@ -194,6 +204,9 @@ pub(super) async fn head(
     };
     let segments: Vec<&str> = ["refs", list].into_iter().chain(name.name().split('/')).collect();
     let found: Option<Ref> = api.find(token, at(api, path, &segments), "branch or tag").await?;
+    if found.is_none() {
+        confirm_absence(api, token, path).await?;
+    }
     Ok(found.and_then(|found| found.target).map(|target| target.hash))
 }
 

@@ -7,7 +7,7 @@ use slipway_types::{CommitSha, RefKind, RefName};
 use super::{pull_requests, repositories::Author};
 use crate::{
     ChangedPaths, Commit, DeliveryHead, Event, HeadHint, Malformed, PullRequestAction, PullRequestHint,
-    RefHint, RepositoryChange, RepositoryHint,
+    RefHint, RemoteHookId, RepositoryChange, RepositoryHint,
     webhook::{Reading, header},
 };
 
@@ -17,8 +17,13 @@ pub(super) fn delivery_head(headers: &HeaderMap) -> DeliveryHead {
         event: header(headers, "x-event-key").to_owned(),
         delivery_id: text("x-request-uuid").map(str::to_owned),
         attempt: header(headers, "x-attempt-number").parse().unwrap_or(1),
-        hook_id: text("x-hook-uuid").map(Into::into),
+        hook_id: text("x-hook-uuid").map(hook_id),
     }
+}
+
+/// The header comes with and without the braces that the API always writes.
+fn hook_id(text: &str) -> RemoteHookId {
+    format!("{{{}}}", text.trim_matches(['{', '}'])).into()
 }
 
 pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Event, Malformed> {

@@ -157,6 +157,8 @@ fn the_headers_name_event_delivery_hook_and_attempt() {
     assert_eq!((head.event.as_str(), head.attempt), ("repo:push", 2));
     assert_eq!(head.delivery_id.as_deref(), Some("d-1"));
     assert_eq!(head.hook_id, Some("{h}".into()));
+    headers.insert("x-hook-uuid", "h".parse().unwrap());
+    assert_eq!(delivery_head(&headers).hook_id, Some("{h}".into()));
 }
 
 proptest! {

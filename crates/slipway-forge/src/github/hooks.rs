@@ -6,7 +6,10 @@ use serde::Deserialize;
 use serde_json::json;
 use slipway_types::Timestamp;
 
-use super::{api::page, repositories::at};
+use super::{
+    api::page,
+    repositories::{at, confirm_absence},
+};
 use crate::{
     ForgeError, Hook, HookSpec, LastDelivery, RemoteHookId, RepositoryPath,
     http::{Body, excerpt},
@@ -116,9 +119,11 @@ pub(super) async fn one(
     path: &RepositoryPath,
     id: &RemoteHookId,
 ) -> Result<Option<Hook>, ForgeError> {
-    let found: Option<Found> = api
-        .find(token, at(api, path, &["hooks", id.as_str()]), "hook")
-        .await?;
+    let url = at(api, path, &["hooks", id.as_str()]);
+    let found: Option<Found> = api.find(token, url, "hook").await?;
+    if found.is_none() {
+        confirm_absence(api, token, path, true).await?;
+    }
     Ok(found.map(Into::into))
 }
 
@@ -142,6 +147,11 @@ pub(super) async fn delete(
     path: &RepositoryPath,
     id: &RemoteHookId,
 ) -> Result<bool, ForgeError> {
-    api.delete(token, at(api, path, &["hooks", id.as_str()]), "hook")
-        .await
+    let was_there = api
+        .delete(token, at(api, path, &["hooks", id.as_str()]), "hook")
+        .await?;
+    if !was_there {
+        confirm_absence(api, token, path, true).await?;
+    }
+    Ok(was_there)
 }

@@ -6,7 +6,10 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{api::page, repositories::at};
+use super::{
+    api::page,
+    repositories::{at, confirm_absence},
+};
 use crate::{
     DeployKey, ForgeError, RemoteKeyId, RepositoryPath, clone::known_hosts_lines, http::Body, rest::Rest,
 };
@@ -64,9 +67,11 @@ pub(super) async fn one(
     path: &RepositoryPath,
     id: &RemoteKeyId,
 ) -> Result<Option<DeployKey>, ForgeError> {
-    let found: Option<Found> = api
-        .find(token, at(api, path, &["keys", id.as_str()]), "deploy key")
-        .await?;
+    let url = at(api, path, &["keys", id.as_str()]);
+    let found: Option<Found> = api.find(token, url, "deploy key").await?;
+    if found.is_none() {
+        confirm_absence(api, token, path, true).await?;
+    }
     Ok(found.map(Into::into))
 }
 
@@ -76,8 +81,13 @@ pub(super) async fn delete(
     path: &RepositoryPath,
     id: &RemoteKeyId,
 ) -> Result<bool, ForgeError> {
-    api.delete(token, at(api, path, &["keys", id.as_str()]), "deploy key")
-        .await
+    let was_there = api
+        .delete(token, at(api, path, &["keys", id.as_str()]), "deploy key")
+        .await?;
+    if !was_there {
+        confirm_absence(api, token, path, true).await?;
+    }
+    Ok(was_there)
 }
 
 #[derive(Deserialize)]

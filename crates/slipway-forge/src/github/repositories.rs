@@ -8,8 +8,8 @@ use url::Url;
 
 use super::api::page;
 use crate::{
-    ChangedPaths, Commit, ForgeError, Head, OwnerKind, RemoteRepositoryId, Repository, RepositoryKey,
-    RepositoryPage, RepositoryPath, RepositoryQuery,
+    ChangedPaths, Commit, Forbidden, ForgeError, Head, OwnerKind, RemoteRepositoryId, Repository,
+    RepositoryKey, RepositoryPage, RepositoryPath, RepositoryQuery,
     clone::without_user,
     http::{Answer, Auth, Body, malformed},
     names::is_part,
@@ -151,6 +151,27 @@ fn number<'a>(api: &Rest, id: &'a RemoteRepositoryId) -> Result<&'a str, ForgeEr
     Ok(id.as_str())
 }
 
+/// Called when something of a repository was not found: whether it is really not there. GitHub answers 404 as well to
+/// those who may not see the repository, and, about hooks and keys, to those who do not administer it.
+pub(super) async fn confirm_absence(
+    api: &Rest,
+    token: &SecretString,
+    path: &RepositoryPath,
+    needs_admin: bool,
+) -> Result<(), ForgeError> {
+    let repository = one(api, token, RepositoryKey::Path(path)).await?;
+    if needs_admin && repository.admin == Some(false) {
+        let why = Forbidden::NeedsAdmin {
+            message: format!("{path} does not show it"),
+        };
+        return Err(ForgeError::Forbidden {
+            forge: api.forge.clone(),
+            why,
+        });
+    }
+    Ok(())
+}
+
 /// The address of something in a repository.
 pub(super) fn at(api: &Rest, path: &RepositoryPath, rest: &[&str]) -> Url {
     let mut segments = vec!["repos", path.owner(), path.name()];
@@ -214,8 +235,12 @@ pub(super) async fn head(
     let url = at(api, path, &[&["git", "ref"], below_refs.as_slice()].concat());
     let object = match api.find::<Pointer>(token, url, "branch or tag").await {
         Ok(Some(pointer)) => pointer.object,
+        Ok(None) => {
+            confirm_absence(api, token, path, false).await?;
+            return Ok(None);
+        }
         // 409 "Git Repository is empty."
-        Ok(None) | Err(ForgeError::AlreadyInUse { .. }) => return Ok(None),
+        Err(ForgeError::AlreadyInUse { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
     if object.r#type == "commit" {

@@ -154,3 +154,24 @@ async fn what_is_no_key_is_invalid() {
         assert_eq!(error.kind(), "invalid", "{error}");
     }
 }
+
+#[tokio::test]
+async fn lost_access_does_not_pass_for_a_removed_hook_or_key() {
+    for kind in BOTH {
+        let world = World::start(kind).await;
+        let (_, path) = world.repository("app").await;
+        world.provider.create_user("eve", "Eve", "secret").unwrap();
+        let token = world.link("eve").await.access_token;
+        let (hook, key) = ("1".into(), "1".into());
+        let errors = [
+            world.forge.hook(&token, &path, &hook).await.unwrap_err(),
+            world.forge.delete_hook(&token, &path, &hook).await.unwrap_err(),
+            world.forge.key(&token, &path, &key).await.unwrap_err(),
+            world.forge.delete_key(&token, &path, &key).await.unwrap_err(),
+        ];
+        assert!(
+            errors.iter().all(|error| error.kind() == "not_found"),
+            "{errors:?}"
+        );
+    }
+}

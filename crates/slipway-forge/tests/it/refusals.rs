@@ -423,3 +423,26 @@ async fn bitbuckets_host_keys_are_taken_from_its_own_list() {
         .await;
     assert_eq!(lines.unwrap(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_hook_that_only_administrators_see_is_not_called_gone() {
+    for (admin, told) in [(false, Err("needs_admin")), (true, Ok(false))] {
+        let stub = Stub::start(move |path| match path {
+            "/api/repos/acme/app" => {
+                let mut found: serde_json::Value = serde_json::from_str(&repository()).unwrap();
+                found["permissions"] = json!({ "admin": admin });
+                Say(200, Vec::new(), found.to_string())
+            }
+            _ => Say(404, Vec::new(), json!({ "message": "Not Found" }).to_string()),
+        })
+        .await;
+        let removed = stub
+            .forge(Kind::GitHub)
+            .delete_hook(&token(), &path(), &"1".into())
+            .await;
+        assert_eq!(
+            removed.as_ref().map_err(ForgeError::kind),
+            told.as_ref().map_err(|kind| *kind)
+        );
+    }
+}

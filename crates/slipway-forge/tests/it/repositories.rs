@@ -354,3 +354,16 @@ async fn githubs_host_keys_are_asked_for_and_the_administrators_win() {
         assert_eq!(forge.known_hosts(&"any".into(), &clone).await.unwrap(), own);
     }
 }
+
+#[tokio::test]
+async fn lost_access_does_not_pass_for_a_deleted_branch() {
+    for kind in BOTH {
+        let world = World::start(kind).await;
+        let (_, path) = world.repository("app").await;
+        world.provider.create_user("eve", "Eve", "secret").unwrap();
+        let token = world.link("eve").await.access_token;
+        let main = RefName::branch("main").unwrap();
+        let error = world.forge.head(&token, &path, &main).await.unwrap_err();
+        assert_eq!(error.kind(), "not_found");
+    }
+}
