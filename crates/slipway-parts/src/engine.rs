@@ -68,6 +68,33 @@ impl Engine {
         Run::current()?.part("engine", start)
     }
 
+    /// The engine that already answers at `host` (`unix:///…`), or `None` when there is none. It is somebody's:
+    /// whoever uses it takes nothing away that they did not make.
+    ///
+    /// # Errors
+    /// [`PartError::NoClient`] if no `docker` command here can build on it, [`PartError::Io`] if no directory
+    /// can be made for the client's files.
+    pub fn existing(host: &str) -> Result<Option<Self>, PartError> {
+        let socket = Path::new(host.trim_start_matches("unix://"));
+        let Ok(version) = get(socket, "/version") else {
+            return Ok(None);
+        };
+        let keep = |place: &Place<'_>| Self::answering(host, &version, &place.directory);
+        Run::current()?.part("client", keep).map(Some)
+    }
+
+    fn answering(host: &str, version: &[u8], directory: &Path) -> Result<Self, PartError> {
+        let version: Version =
+            serde_json::from_slice(version).map_err(|error| misunderstood("/version", &error))?;
+        Ok(Self {
+            host: host.to_owned(),
+            cli: working_client(host, directory)?,
+            version: version.version,
+            api_version: version.api_version,
+            directory: directory.to_owned(),
+        })
+    }
+
     /// The path of its socket.
     pub fn socket(&self) -> &Path {
         Path::new(self.host.trim_start_matches("unix://"))
@@ -195,16 +222,7 @@ fn start(place: &Place<'_>) -> Result<Engine, PartError> {
 
     let socket = place.directory.join("docker.sock");
     let version = place.wait_until_up(|| get(&socket, "/version").ok())?;
-    let version: Version =
-        serde_json::from_slice(&version).map_err(|error| misunderstood("/version", &error))?;
-    let cli = working_client(&host, &place.directory)?;
-    Ok(Engine {
-        host,
-        cli,
-        version: version.version,
-        api_version: version.api_version,
-        directory: place.directory.clone(),
-    })
+    Engine::answering(&host, &version, &place.directory)
 }
 
 /// The first `docker` in `PATH` that really builds. A client of today without the buildx plugin

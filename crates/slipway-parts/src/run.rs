@@ -7,7 +7,7 @@
 //! hundred tests do not each wait for the same failure.
 //!
 //! The directory lies in `/var/tmp` and has a short name: a unix socket's path holds 107 bytes, and an
-//! engine's images do not belong into the memory that `/tmp` often is.
+//! engine's images do not belong into the memory that `/tmp` often is. [`DIRECTORY`] chooses another place.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -25,6 +25,9 @@ use crate::error::{PartError, with_causes};
 
 const GUARD: &str = include_str!("guard.sh");
 const RUN_ID: &str = "NEXTEST_RUN_ID";
+/// The variable that names the directory below which a run's directory is made, for those who want all
+/// that they start in one place.
+pub(crate) const DIRECTORY: &str = "SLIPWAY_PARTS_DIR";
 /// A start takes a second or two; on a machine that is busy with other things it takes longer.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -66,7 +69,10 @@ impl Run {
             Err(_) => (format!("pid{own}"), own),
         };
         let stat = proc_stat(pid).map_err(PartError::io("look at the test runner in", "/proc"))?;
-        let directory = PathBuf::from(format!("/var/tmp/slipway-parts-{}-{key}", geteuid()));
+        let directory = match std::env::var_os(DIRECTORY) {
+            Some(place) => PathBuf::from(place).join(key),
+            None => PathBuf::from(format!("/var/tmp/slipway-parts-{}-{key}", geteuid())),
+        };
         let run = Self {
             directory,
             runner: Runner { pid, born: stat.born },

@@ -29,27 +29,30 @@ impl Serve {
     /// How long a start may take.
     const START: Duration = Duration::from_mins(1);
 
-    /// Starts `program serve` with its data below `data`, on a free loopback port, and waits until it answers.
+    /// A server of `program serve`, with its data below `data`, that is to listen on a free loopback port.
+    /// Nothing runs yet: its address is known before, because its configuration may need it.
     ///
     /// # Errors
-    /// When it ends or does not answer; the error shows the end of its log.
-    pub async fn start(
-        program: impl Into<PathBuf>,
-        data: impl Into<PathBuf>,
-        arguments: Vec<String>,
-        environment: Vec<(String, String)>,
-    ) -> Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut serve = Self {
+    /// When no port is free.
+    pub fn new(program: impl Into<PathBuf>, data: impl Into<PathBuf>) -> Result<Self> {
+        Ok(Self {
             program: program.into(),
-            arguments,
-            environment,
+            arguments: Vec::new(),
+            environment: Vec::new(),
             data: data.into(),
-            url: format!("http://127.0.0.1:{port}"),
+            url: format!("http://127.0.0.1:{}", free_port()?),
             child: None,
-        };
-        serve.restart().await?;
-        Ok(serve)
+        })
+    }
+
+    /// Adds an option: `--name value`.
+    pub fn option(&mut self, name: &str, value: impl Into<String>) {
+        self.arguments.extend([name.to_owned(), value.into()]);
+    }
+
+    /// Sets a variable of its environment.
+    pub fn environment(&mut self, name: &str, value: impl Into<String>) {
+        self.environment.push((name.to_owned(), value.into()));
     }
 
     /// Where it answers, without a slash at the end.
@@ -77,11 +80,12 @@ impl Serve {
         self.child.as_ref().and_then(Child::id)
     }
 
-    /// Starts it (again), with the same data on the same port.
+    /// Starts it, or kills it and starts it again, with the same data on the same port; and waits until it
+    /// answers.
     ///
     /// # Errors
-    /// As [`Serve::start`].
-    pub async fn restart(&mut self) -> Result<()> {
+    /// When it ends or does not answer; the error shows the end of its log.
+    pub async fn start(&mut self) -> Result<()> {
         self.kill().await?;
         std::fs::create_dir_all(&self.data)?;
         let log = std::fs::File::options()
@@ -146,6 +150,20 @@ impl Serve {
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
 
+    /// Waits until it has ended by itself.
+    ///
+    /// # Errors
+    /// When it has not within a minute.
+    pub async fn ended(&mut self) -> Result<std::process::ExitStatus> {
+        let Some(mut child) = self.child.take() else {
+            bail!("slipway serve does not run");
+        };
+        tokio::time::timeout(Self::START, child.wait())
+            .await
+            .context("the server did not end within a minute")?
+            .context("the server cannot be waited for")
+    }
+
     async fn answers(&mut self) -> Result<()> {
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -174,4 +192,13 @@ impl Serve {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// A port that nobody listens on. Not one of those that the system gives to outgoing connections
+/// (ip-sysctl(7), `ip_local_port_range`: from 32768): such a one could be taken while the server is down.
+fn free_port() -> Result<u16> {
+    (0..100)
+        .map(|_| rand::random_range(20_000..32_000))
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .context("no port is free")
 }

@@ -145,6 +145,27 @@ impl Page {
         html.select(&selector(css)).next()?.attr(name).map(str::to_owned)
     }
 
+    /// An attribute of all elements that a CSS selector finds, where they have it.
+    pub fn attributes(&self, css: &str, name: &str) -> Vec<String> {
+        let html = Html::parse_document(&self.body);
+        html.select(&selector(css))
+            .filter_map(|found| found.attr(name).map(str::to_owned))
+            .collect()
+    }
+
+    /// The value of the option whose value or label holds `word`, in any case.
+    pub fn option_of(&self, css: &str, word: &str) -> Option<String> {
+        let html = Html::parse_document(&self.body);
+        let word = word.to_lowercase();
+        html.select(&selector(&format!("{css} option")))
+            .find_map(|option| {
+                let label = option.text().collect::<String>();
+                let value = option.attr("value").unwrap_or(&label);
+                (value.to_lowercase().contains(&word) || label.to_lowercase().contains(&word))
+                    .then(|| value.to_owned())
+            })
+    }
+
     /// The address of the first link that a CSS selector finds.
     ///
     /// # Errors

@@ -1,0 +1,291 @@
+//! One world per test: a simulated forge, a database, a server of its own; engine, registry and PostgreSQL are the
+//! run's.
+
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use slipway_devforge::{Config, Descriptions, DevForge, Kind, NewOAuthClient};
+use slipway_parts::{Engine, Postgres, Registry};
+
+use crate::{Api, Person, Serve, api::Queue, linked::NewLinked, story::Account, until};
+
+/// Everything between a developer's `git push` and an image in the registry.
+#[derive(Debug)]
+pub struct World {
+    /// GitHub and Bitbucket.
+    pub forge: DevForge,
+    /// The Docker Engine that builds.
+    pub engine: Engine,
+    /// The registry that images go to.
+    pub registry: Registry,
+    /// An image to build `FROM`.
+    pub base: String,
+    /// The server.
+    pub serve: Serve,
+    /// Its administrator.
+    pub person: Person,
+    /// The person's account, the same at both providers.
+    pub account: Account,
+    /// A script of that person's.
+    pub api: Api,
+    /// For what a test wants to put somewhere.
+    pub directory: PathBuf,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+/// How a world is to be.
+#[derive(Debug)]
+pub struct NewWorld {
+    program: PathBuf,
+    postgres: bool,
+    options: Vec<(&'static str, String)>,
+    directory: Option<PathBuf>,
+    engine: Option<Engine>,
+    linked: Vec<Kind>,
+    forge: Config,
+}
+
+impl World {
+    /// A world around `program` (`slipway`) on SQLite, with both providers linked.
+    ///
+    /// # Errors
+    /// When a part does not start, or a step of the set-up fails.
+    pub async fn start(program: impl AsRef<Path>) -> Result<Self> {
+        Self::of(program).start().await
+    }
+
+    /// A world that is to be different.
+    pub fn of(program: impl AsRef<Path>) -> NewWorld {
+        NewWorld {
+            program: program.as_ref().to_owned(),
+            postgres: false,
+            options: Vec::new(),
+            directory: None,
+            engine: None,
+            linked: vec![Kind::GitHub, Kind::Bitbucket],
+            forge: Config::default(),
+        }
+    }
+
+    /// A source repository at `kind`, to be linked and configured.
+    pub fn repository(&self, kind: Kind) -> NewLinked<'_> {
+        NewLinked::new(self, kind)
+    }
+
+    /// Waits until there is nothing left to do: deliveries answered and handled, changes decided, builds ended, the
+    /// outbox empty.
+    ///
+    /// # Errors
+    /// When that does not happen; the error shows what was left and the end of the server's log.
+    pub async fn settled(&self) -> Result<()> {
+        self.forge.deliveries().flush().await;
+        let outcome = until("nothing is left to do", async || {
+            Ok((self.api.queue().await? == Queue::EMPTY).then_some(()))
+        })
+        .await;
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let left = self.api.queue().await;
+                Err(error.context(format!("left: {left:?}\n{}", self.serve.log_tail())))
+            }
+        }
+    }
+
+    /// What the vendors' descriptions say of every answer and payload so far; `None` when they are not at hand.
+    ///
+    /// # Panics
+    /// When one of them does not fit.
+    pub fn assert_conforming(&self) {
+        let report = self.forge.conformance_report();
+        if !report.lines.is_empty() {
+            report.assert_clean();
+        }
+    }
+}
+
+impl NewWorld {
+    /// With a fresh PostgreSQL database instead of SQLite.
+    #[must_use]
+    pub fn on_postgres(mut self) -> Self {
+        self.postgres = true;
+        self
+    }
+
+    /// With an option of `slipway serve`, as `--slots`.
+    #[must_use]
+    pub fn option(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.options.push((name, value.into()));
+        self
+    }
+
+    /// With a shorter lease, for tests of what happens when one ends.
+    #[must_use]
+    pub fn lease_term(self, term: Duration) -> Self {
+        self.option("--lease-term-ms", term.as_millis().to_string())
+    }
+
+    /// Below this directory, which stays; else in a temporary one.
+    #[must_use]
+    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = Some(directory.into());
+        self
+    }
+
+    /// With this engine instead of the run's.
+    #[must_use]
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.engine = Some(engine);
+        self
+    }
+
+    /// With only these providers linked.
+    #[must_use]
+    pub fn linked(mut self, kinds: &[Kind]) -> Self {
+        self.linked = kinds.to_vec();
+        self
+    }
+
+    /// With every answer and payload of the forge held to the vendors' descriptions, where they are at hand: below
+    /// `workspace`, or where the environment says. Says so where they are not.
+    #[must_use]
+    pub fn conforming(mut self, workspace: &Path) -> Self {
+        let descriptions = Descriptions::from_env(workspace);
+        let files = [
+            &descriptions.github_api,
+            &descriptions.github_webhooks,
+            &descriptions.bitbucket_api,
+        ];
+        let missing = files.into_iter().find(|file| !file.is_file()).cloned();
+        match missing {
+            None => self.forge.conformance = Some(descriptions),
+            Some(missing) => eprintln!("conformance skipped: no description at {}", missing.display()),
+        }
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When a part does not start, or a step of the set-up fails.
+    pub async fn start(self) -> Result<World> {
+        let temporary = match &self.directory {
+            Some(_) => None,
+            None => Some(tempfile::Builder::new().prefix("slipway-world-").tempdir()?),
+        };
+        let place = temporary.as_ref().map(|temporary| temporary.path().to_owned());
+        let directory = self.directory.clone().or(place).context("no directory")?;
+        let (engine, registry, base, database) = self.parts().await?;
+        let forge = DevForge::start(Config {
+            data: Some(directory.join("forge")),
+            ..self.forge.clone()
+        })
+        .await?;
+
+        let mut serve = Serve::new(&self.program, directory.join("slipway"))?;
+        let config = directory.join("slipway.toml");
+        write_private(&config, &configuration(&forge, &serve, database.as_deref())?)?;
+        serve.option("--config", config.display().to_string());
+        serve.option("--docker-host", &engine.host);
+        let work = directory.join("tmp");
+        std::fs::create_dir_all(&work)?;
+        serve.environment("TMPDIR", work.display().to_string());
+        for (name, value) in &self.options {
+            serve.option(name, value);
+        }
+        serve.start().await?;
+
+        let account = Account::new("ada", &format!("{:032x}", rand::random::<u128>()));
+        for kind in [Kind::GitHub, Kind::Bitbucket] {
+            let password = secrecy::ExposeSecret::expose_secret(&account.password);
+            forge
+                .provider(kind)
+                .create_user(&account.login, "Ada Lovelace", password)?;
+        }
+        let person = Person::first_run(&serve, "ada").await.context("the first run")?;
+        person
+            .add_registry("local", &registry)
+            .await
+            .context("adding the registry")?;
+        for kind in &self.linked {
+            person
+                .link(*kind, &account)
+                .await
+                .with_context(|| format!("linking {}", kind.as_str()))?;
+        }
+        let api = person.api().await.context("making an access token")?;
+        Ok(World {
+            forge,
+            engine,
+            registry,
+            base,
+            serve,
+            person,
+            account,
+            api,
+            directory,
+            _temporary: temporary,
+        })
+    }
+
+    /// The run's parts; they are started by programs that block.
+    async fn parts(&self) -> Result<(Engine, Registry, String, Option<String>)> {
+        let (engine, postgres) = (self.engine.clone(), self.postgres);
+        tokio::task::spawn_blocking(move || {
+            let engine = engine.map_or_else(Engine::try_shared, Ok)?;
+            let registry = Registry::try_shared()?;
+            let base = engine.push_base(&registry, "base:busybox");
+            let database = postgres.then(|| Postgres::shared().fresh_database());
+            anyhow::Ok((engine, registry, base, database))
+        })
+        .await?
+    }
+}
+
+/// The server's file: where the providers are, and what Slipway is there.
+fn configuration(forge: &DevForge, serve: &Serve, database: Option<&str>) -> Result<String> {
+    let mut text = String::new();
+    if let Some(url) = database {
+        writeln!(text, "database_url = {url:?}")?;
+    }
+    for (kind, title) in [(Kind::GitHub, "GitHub"), (Kind::Bitbucket, "Bitbucket")] {
+        let provider = forge.provider(kind);
+        let name = kind.as_str();
+        let callback = serve.at(&format!("/settings/linked-accounts/{name}/callback"));
+        let client = provider.register_client(NewOAuthClient::new("Slipway", &callback));
+        write!(
+            text,
+            "[[forges]]\nkind = {name:?}\nname = {name:?}\ndisplay_name = {title:?}\nweb_url = {:?}\napi_url = {:?}\n\
+             client_id = {:?}\nclient_secret = {:?}\nknown_hosts = [{:?}]\n\n",
+            provider.web_url(),
+            provider.api_url(),
+            client.client_id,
+            client.client_secret,
+            forge.addresses().known_hosts_line(),
+        )?;
+    }
+    Ok(text)
+}
+
+/// The file holds client secrets.
+fn write_private(path: &Path, text: &str) -> Result<()> {
+    use std::{
+        fs::{DirBuilder, OpenOptions},
+        io::Write as _,
+        os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    };
+    if let Some(parent) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    }
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
+    Ok(file.write_all(text.as_bytes())?)
+}
