@@ -587,6 +587,16 @@ impl Builds<'_> {
         self.read(sql, [namespace.uuid().into()]).await
     }
 
+    /// The builds of one configuration that have not ended.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn unfinished_of(&self, configuration: ConfigurationId) -> Result<Vec<BuildId>, StoreError> {
+        let sql = "SELECT * FROM builds WHERE configuration_id = $1 AND state IN ('pending', 'in_progress') ORDER BY id";
+        let builds = self.read(sql, [configuration.uuid().into()]).await?;
+        Ok(builds.into_iter().map(|build| build.id).collect())
+    }
+
     /// The builds of one rule and ref that have not ended, the newest first.
     ///
     /// # Errors

@@ -119,14 +119,23 @@ impl HeadChecks<'_> {
         self.0.insert::<entity::Entity>(row).await
     }
 
-    /// The question that has waited longest of those whose time has come.
+    /// The questions whose time has come, those that have waited longest first; one for each head, so that asking
+    /// a few at once does not ask the same twice.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn next_due(&self, now: Timestamp) -> Result<Option<HeadCheck>, StoreError> {
-        let sql = format!("SELECT * FROM head_checks WHERE {DUE} ORDER BY next_attempt_at, id LIMIT 1");
-        let row = self.0.one::<entity::Model>(&sql, [now.millis().into()]).await?;
-        row.map(HeadCheck::try_from).transpose()
+    pub async fn due(&self, now: Timestamp, limit: i64) -> Result<Vec<HeadCheck>, StoreError> {
+        let sql = format!(
+            "SELECT * FROM head_checks WHERE {DUE} AND NOT EXISTS (
+                 SELECT 1 FROM head_checks AS earlier WHERE earlier.source_id = head_checks.source_id
+                 AND earlier.ref = head_checks.ref AND earlier.id < head_checks.id)
+             ORDER BY next_attempt_at, id LIMIT $2"
+        );
+        let rows = self
+            .0
+            .all::<entity::Model>(&sql, [now.millis().into(), limit.into()])
+            .await?;
+        rows.into_iter().map(HeadCheck::try_from).collect()
     }
 
     /// How many questions wait, whether their time has come or not.

@@ -4,6 +4,8 @@
 //! [`RefChanges::accept`](crate::RefChanges::accept). `seq` doubles as the version of a head: an answer of the
 //! forge counts only if the head has not moved since it was asked (`ask_forge`).
 
+use std::collections::HashMap;
+
 use sea_orm::FromQueryResult;
 use slipway_types::{CommitSha, RefName, Seq, SourceId, Timestamp};
 
@@ -78,6 +80,15 @@ struct PullRequestRow {
     is_open: bool,
     seq: i64,
     changed_at: i64,
+}
+
+#[derive(FromQueryResult)]
+struct VersionRow {
+    #[sea_orm(from_alias = "ref")]
+    name: String,
+    pull_request: Option<i64>,
+    sha: Option<String>,
+    seq: i64,
 }
 
 impl TryFrom<RefRow> for RefHead {
@@ -168,6 +179,32 @@ impl Heads<'_> {
                     })
             }
         })
+    }
+
+    /// Commit and version of everything that ever had a head here, what was deleted too: to be read before a
+    /// forge is asked for all of them.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn versions(&self, source: SourceId) -> Result<HashMap<Subject, Known>, StoreError> {
+        let sql =
+            "SELECT ref, CAST(NULL AS BIGINT) AS pull_request, sha, seq FROM ref_heads WHERE source_id = $1
+                   UNION ALL
+                   SELECT '', number, sha, seq FROM pull_request_heads WHERE source_id = $1";
+        let rows = self.0.all::<VersionRow>(sql, [source.uuid().into()]).await?;
+        rows.into_iter()
+            .map(|row| {
+                let subject = Subject::read("ref_heads.ref", &row.name, row.pull_request)?;
+                let sha = parse_option("ref_heads.sha", row.sha.as_deref())?;
+                Ok((
+                    subject,
+                    Known {
+                        sha,
+                        seq: Some(Seq(row.seq)),
+                    },
+                ))
+            })
+            .collect()
     }
 
     /// Every branch and tag that there is, by name; deleted ones are left out.

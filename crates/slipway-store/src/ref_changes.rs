@@ -228,7 +228,10 @@ impl TryFrom<entity::Model> for Change {
 impl RefChanges<'_> {
     /// The next place in the one order of the installation. Held until the transaction ends, so that places
     /// become visible in their order.
-    pub(crate) async fn next_seq(&self) -> Result<Seq, StoreError> {
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn next_seq(&self) -> Result<Seq, StoreError> {
         let sql = "UPDATE counters SET value = value + 1 WHERE name = 'seq' RETURNING value";
         let value = self.0.scalar::<i64>(sql, []).await?;
         value

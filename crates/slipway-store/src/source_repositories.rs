@@ -285,24 +285,29 @@ impl SourceRepositories<'_> {
         Ok(())
     }
 
-    /// Repositories that something builds from and whose heads were not compared since `before`, the longest
-    /// ago first.
+    /// Repositories that something builds from and whose heads are to be compared with the forge's: those that were
+    /// not since `before`, and those that are polled and due at `now`. One without a working webhook is polled,
+    /// whatever its configurations say. The longest ago first.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn not_reconciled_since(
+    pub async fn to_be_compared(
         &self,
         before: Timestamp,
-        limit: i64,
+        now: Timestamp,
     ) -> Result<Vec<SourceRepository>, StoreError> {
-        let sql = "SELECT * FROM source_repositories
-                   WHERE baselined_at IS NOT NULL AND (reconciled_at IS NULL OR reconciled_at < $1)
-                   AND EXISTS (SELECT 1 FROM configurations
-                               WHERE configurations.source_id = source_repositories.id AND configurations.state = 'active')
-                   ORDER BY COALESCE(reconciled_at, 0), id LIMIT $2";
+        let sql = "SELECT s.* FROM source_repositories s
+                   WHERE s.state <> 'gone' AND EXISTS (
+                       SELECT 1 FROM configurations c WHERE c.source_id = s.id AND c.state = 'active' AND (
+                           s.baselined_at IS NULL OR s.reconciled_at IS NULL OR s.reconciled_at < $1
+                           OR (s.reconciled_at < $2 - c.poll_interval_s * 1000 AND (
+                               c.delivery_mode <> 'webhook' OR NOT EXISTS (
+                                   SELECT 1 FROM provider_resources r WHERE r.source_id = s.id
+                                   AND r.kind = 'webhook' AND r.state = 'active')))))
+                   ORDER BY COALESCE(s.reconciled_at, 0), s.id LIMIT 100";
         let rows = self
             .0
-            .all::<entity::Model>(sql, [before.millis().into(), limit.into()])
+            .all::<entity::Model>(sql, [before.millis().into(), now.millis().into()])
             .await?;
         rows.into_iter().map(SourceRepository::try_from).collect()
     }

@@ -1,0 +1,69 @@
+//! Receiving webhooks: `POST /hooks/{path}`. Verify, store, answer; no call to a forge, ever.
+//!
+//! Invariant kept here: what is answered with 2xx is durable. Nothing is stored that is not signed by whom the hook
+//! was made for; rejected deliveries are only counted, per hook, with the time of the last. The path is an
+//! address, never proof.
+//!
+//! | what comes | answer | kept |
+//! | --- | --- | --- |
+//! | signed, of the hook's own repository | 202 | yes |
+//! | signed, but not of a documented shape | 400 | yes, as malformed: whoever signs it is no stranger |
+//! | signed, but of another repository | 403 | counted |
+//! | wrong, missing or truncated signature | 401 | counted |
+//! | over the limit | 413 | no |
+//! | an unknown path, a hook that was removed | 404 | no |
+//! | the database does not answer | 503 | no; the provider shows it, and reconciliation finds what was lost |
+
+mod hook;
+
+use std::sync::Arc;
+
+use axum::{Router, extract::DefaultBodyLimit, routing::post};
+use slipway_store::Store;
+
+use crate::services::{ask::AskForge, bells::Bells};
+
+/// The least that the limit may be, in bytes: Bitbucket sends up to 256 KB.
+pub const LEAST_LIMIT: usize = 1 << 20;
+
+/// GitHub sends up to 25 MB (its documentation, "Webhook events and payloads", "Payload cap").
+pub const DEFAULT_LIMIT: usize = 25 << 20;
+
+/// What receiving needs.
+#[derive(Clone)]
+pub struct Receive {
+    store: Store,
+    ask: Arc<dyn AskForge>,
+    bells: Bells,
+    limit: usize,
+}
+
+impl std::fmt::Debug for Receive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receive")
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Receive {
+    /// Into this store. Bodies of more than `limit` bytes are refused; it is held between [`LEAST_LIMIT`] and
+    /// [`DEFAULT_LIMIT`].
+    pub fn new(store: Store, ask: Arc<dyn AskForge>, bells: Bells, limit: usize) -> Self {
+        Self {
+            store,
+            ask,
+            bells,
+            limit: limit.clamp(LEAST_LIMIT, DEFAULT_LIMIT),
+        }
+    }
+
+    /// The routes.
+    pub fn routes(self) -> Router {
+        let limit = DefaultBodyLimit::max(self.limit);
+        Router::new()
+            .route("/hooks/{path}", post(hook::receive))
+            .layer(limit)
+            .with_state(self)
+    }
+}

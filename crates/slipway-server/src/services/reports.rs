@@ -1,0 +1,258 @@
+//! What pages and the API show of one build: its report, and its log, as it is and as it comes.
+
+use std::{pin::Pin, time::Duration};
+
+use futures::{Stream, stream};
+use slipway_store::{Build, BuildTag, LogChunk, LogSize, PhaseReport, Store, StoreError};
+use slipway_types::{BuildId, LeaseNo, build::BuildState, protocol::Step};
+
+use super::bells::{Bells, BuildListener};
+
+/// How often a log that is followed is looked at, where nobody rings: another replica may be writing it.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The most chunks that are read at once.
+const CHUNKS: i64 = 64;
+
+/// Everything about one build but its log.
+#[derive(Debug, Clone)]
+pub struct BuildReport {
+    /// The build.
+    pub build: Build,
+    /// What it writes, and what came of that.
+    pub tags: Vec<BuildTag>,
+    /// The phases of its present, or last, run.
+    pub phases: Vec<PhaseReport>,
+    /// The steps of the image build.
+    pub steps: Vec<Step>,
+    /// The run whose log is shown; none before the first line.
+    pub log_run: Option<LeaseNo>,
+    /// How much log there is.
+    pub log: LogSize,
+    /// Runs that left a log, this one included: earlier ones ended with a lost builder.
+    pub runs: Vec<LeaseNo>,
+}
+
+/// A place in a build's log. In text `run:byte`, as in SSE's `Last-Event-ID`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogPlace {
+    /// The run.
+    pub run: LeaseNo,
+    /// How many bytes of it lie before.
+    pub byte: i64,
+}
+
+impl LogPlace {
+    /// The beginning of everything.
+    pub const START: Self = Self {
+        run: LeaseNo(0),
+        byte: 0,
+    };
+}
+
+impl std::fmt::Display for LogPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.run.0, self.byte)
+    }
+}
+
+impl std::str::FromStr for LogPlace {
+    type Err = BadPlace;
+
+    fn from_str(text: &str) -> Result<Self, BadPlace> {
+        let (run, byte) = text.split_once(':').ok_or(BadPlace)?;
+        let place = Self {
+            run: LeaseNo(run.parse().map_err(|_| BadPlace)?),
+            byte: byte.parse().map_err(|_| BadPlace)?,
+        };
+        if place.run.0 < 0 || place.byte < 0 {
+            return Err(BadPlace);
+        }
+        Ok(place)
+    }
+}
+
+/// A text is not a place in a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a place in a log: expected `run:byte`")]
+pub struct BadPlace;
+
+/// What somebody who follows a build hears.
+#[derive(Debug, Clone)]
+pub enum LogEvent {
+    /// More log. `place` is behind it: to go on from there.
+    Chunk {
+        /// The text.
+        chunk: LogChunk,
+        /// Where to go on.
+        place: LogPlace,
+    },
+    /// A run began; what came before it is of a lost one.
+    Run(LeaseNo),
+    /// State, phases or steps changed: read the report again.
+    Changed(BuildState),
+    /// The build has ended, and all of its log was told. The last event.
+    Ended(BuildState),
+}
+
+/// A build that is followed.
+pub type LogEvents = Pin<Box<dyn Stream<Item = Result<LogEvent, StoreError>> + Send>>;
+
+/// Reports.
+#[derive(Debug, Clone)]
+pub struct Reports {
+    store: Store,
+    bells: Bells,
+}
+
+impl Reports {
+    /// Of this store.
+    pub fn new(store: Store, bells: Bells) -> Self {
+        Self { store, bells }
+    }
+
+    /// Everything about a build but its log; `None` if there is none.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn of(&self, id: BuildId) -> Result<Option<BuildReport>, StoreError> {
+        let Some(build) = self.store.builds().find(id).await? else {
+            return Ok(None);
+        };
+        let runs = self.store.logs().runs(id).await?;
+        let log_run = runs.last().copied();
+        let log = match log_run {
+            Some(run) => self.store.logs().size(id, run).await?,
+            None => LogSize::default(),
+        };
+        Ok(Some(BuildReport {
+            tags: self.store.builds().tags(id).await?,
+            phases: self.store.reports().phases(id, build.lease).await?,
+            steps: self.store.reports().steps(id, build.lease).await?,
+            log_run,
+            log,
+            runs,
+            build,
+        }))
+    }
+
+    /// A piece of one run's log: at most 64 chunks from byte `from` on. Go on at the end of the last; empty: there
+    /// is no more (yet).
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn log(&self, build: BuildId, run: LeaseNo, from: i64) -> Result<Vec<LogChunk>, StoreError> {
+        self.store.logs().read(build, run, from, CHUNKS).await
+    }
+
+    /// Follows a build from a place in its log on: what is there already, then what comes, until it has ended. A slow
+    /// reader loses nothing: everything is read from the store. Dropping the stream ends it.
+    pub fn follow(&self, build: BuildId, from: LogPlace) -> LogEvents {
+        let follower = Follower {
+            store: self.store.clone(),
+            // Before the first look, so that nothing falls between.
+            bell: self.bells.builds.listen(build),
+            build,
+            place: from,
+            said: None,
+            ready: Vec::new(),
+            ended: false,
+        };
+        Box::pin(stream::try_unfold(follower, |mut follower| async move {
+            Ok(follower.next().await?.map(|event| (event, follower)))
+        }))
+    }
+}
+
+struct Follower {
+    store: Store,
+    bell: BuildListener,
+    build: BuildId,
+    place: LogPlace,
+    said: Option<BuildState>,
+    /// What was read and not yet told, the next one last.
+    ready: Vec<LogEvent>,
+    ended: bool,
+}
+
+impl Follower {
+    async fn next(&mut self) -> Result<Option<LogEvent>, StoreError> {
+        loop {
+            if let Some(event) = self.ready.pop() {
+                return Ok(Some(event));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            if self.look().await? {
+                continue;
+            }
+            tokio::select! {
+                () = self.bell.rung() => self.ready.extend(self.said.map(LogEvent::Changed)),
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// Reads what is new. `false` if nothing is.
+    async fn look(&mut self) -> Result<bool, StoreError> {
+        // The state first: if it is final, all log was written before.
+        let Some(build) = self.store.builds().find(self.build).await? else {
+            self.ended = true;
+            return Ok(true);
+        };
+        let mut news = Vec::new();
+        if self.said != Some(build.state) {
+            self.said = Some(build.state);
+            news.push(LogEvent::Changed(build.state));
+        }
+        if let Some(run) = self.newer_run().await? {
+            self.place = LogPlace { run, byte: 0 };
+            news.push(LogEvent::Run(run));
+        }
+        let mut chunks = 0;
+        for chunk in self
+            .store
+            .logs()
+            .read(self.build, self.place.run, self.place.byte, CHUNKS)
+            .await?
+        {
+            self.place.byte = chunk.end();
+            chunks += 1;
+            news.push(LogEvent::Chunk {
+                chunk,
+                place: self.place,
+            });
+        }
+        if build.state.is_final() && chunks < CHUNKS && self.newer_run().await?.is_none() {
+            self.ended = true;
+            news.push(LogEvent::Ended(build.state));
+        }
+        news.reverse();
+        self.ready = news;
+        Ok(!self.ready.is_empty())
+    }
+
+    /// The last run that wrote anything, if it is not the one that is being told.
+    async fn newer_run(&self) -> Result<Option<LeaseNo>, StoreError> {
+        let runs = self.store.logs().runs(self.build).await?;
+        Ok(runs.last().copied().filter(|run| *run > self.place.run))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_in_a_log_survives_its_text() {
+        let place = LogPlace {
+            run: LeaseNo(2),
+            byte: 1234,
+        };
+        assert_eq!(place.to_string().parse(), Ok(place));
+        for bad in ["", "2", "2:", "-1:0", "1:-5", "a:b"] {
+            assert_eq!(bad.parse::<LogPlace>(), Err(BadPlace), "{bad:?}");
+        }
+    }
+}
