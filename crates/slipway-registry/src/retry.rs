@@ -90,7 +90,7 @@ mod tests {
         );
         assert_eq!(
             retry.wait_after(1, Some(Duration::from_secs(7_000))),
-            Some(Duration::from_secs(60))
+            Some(Duration::from_mins(1))
         );
     }
 
@@ -104,7 +104,7 @@ mod tests {
                 httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap(),
             )
         };
-        assert_eq!(at("120"), Some(Duration::from_secs(120)));
+        assert_eq!(at("120"), Some(Duration::from_mins(2)));
         assert_eq!(at("Sun, 06 Nov 1994 08:49:40 GMT"), Some(Duration::from_secs(3)));
         assert_eq!(at("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!(at("soon"), None);

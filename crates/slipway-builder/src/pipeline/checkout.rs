@@ -206,17 +206,8 @@ impl Git<'_> {
     }
 
     async fn large_files(&self, git_lfs: bool) -> Result<(), Failure> {
-        let attributes = [
-            "grep",
-            "-q",
-            "--no-index",
-            "filter=lfs",
-            "--",
-            ":(glob)**/.gitattributes",
-        ];
-        // Without --no-index git would look only at what it tracks; .gitattributes is tracked, so ask that.
-        let tracked: Vec<&str> = attributes.into_iter().filter(|a| *a != "--no-index").collect();
-        if !self.said(&tracked).await?.status.success() {
+        let uses = ["grep", "-q", "filter=lfs", "--", ":(glob)**/.gitattributes"];
+        if !self.said(&uses).await?.status.success() {
             return Ok(());
         }
         if !git_lfs {

@@ -91,7 +91,8 @@ impl Credentials {
             // An agent that has ended by itself is as good.
             let _ = agent.kill().await;
         }
-        for (name, _) in self.variables.drain(..) {
+        // Its SSH settings stay: without them ssh would look for the host's own keys.
+        for name in ["GIT_ASKPASS", SOCKET] {
             environment.remove(name);
         }
     }

@@ -109,8 +109,13 @@ impl Project<'_> {
 
     /// Removes everything, also after a failure. What is left then is found by its label.
     async fn remove(&self) {
-        if let Ok(down) = self.compose(&["down", "--volumes", "--remove-orphans", "--rmi", "local"])
-            && let Err(error) = down.captured().await
+        if let Ok(down) = self.compose(&[
+            "down",
+            "--timeout=0",
+            "--volumes",
+            "--remove-orphans",
+            "--rmi=local",
+        ]) && let Err(error) = down.captured().await
         {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,

@@ -102,7 +102,6 @@ async fn a_token_is_fetched_from_the_realm_with_the_login() {
 
 #[tokio::test]
 async fn distress_is_waited_out_and_counted() {
-    let asked = Arc::new(AtomicUsize::new(0));
     async fn tags(State(asked): State<Arc<AtomicUsize>>) -> impl IntoResponse {
         match asked.fetch_add(1, Ordering::SeqCst) {
             0 => (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "0")], "{}"),
@@ -110,6 +109,7 @@ async fn distress_is_waited_out_and_counted() {
             _ => (StatusCode::OK, [("x", "y")], r#"{"tags":null}"#),
         }
     }
+    let asked = Arc::new(AtomicUsize::new(0));
     let app = Router::new()
         .route("/v2/team/app/tags/list", get(tags))
         .with_state(Arc::clone(&asked));
