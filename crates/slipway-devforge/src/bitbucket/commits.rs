@@ -54,10 +54,14 @@ pub(super) async fn diffstat(
         None => inspect::commit_files(dir, &commit_of(&found, &spec).await?.sha, true).await,
         Some((new, old)) => {
             let (new, old) = (commit_of(&found, new).await?, commit_of(&found, old).await?);
-            // Three-dot by default ("topic": false is the default since 2021): changes since the fork point.
-            let base = inspect::merge_base(dir, &old.sha, &new.sha)
-                .await
-                .unwrap_or(old.sha);
+            // Changes since the fork point, unless `topic=false` asks to compare the two as they are.
+            let as_they_are = params.get("topic").is_some_and(|topic| topic == "false");
+            let fork_point = if as_they_are {
+                None
+            } else {
+                inspect::merge_base(dir, &old.sha, &new.sha).await
+            };
+            let base = fork_point.unwrap_or(old.sha);
             inspect::diff_files(dir, &base, &new.sha).await
         }
     };

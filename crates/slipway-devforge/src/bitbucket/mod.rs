@@ -99,8 +99,11 @@ pub(crate) fn router(forge: &Shared) -> Router {
         .fallback(async || error(StatusCode::NOT_FOUND, "Resource not found"))
         .layer(middleware::from_fn_with_state(layer, observe))
         .with_state(forge.clone());
+    let host_keys = format!("{} {}\n", forge.addresses.ssh.ip(), forge.addresses.ssh_host_key);
     Router::new()
         .nest("/2.0", api)
+        // Where Bitbucket lists its host keys for `known_hosts` files.
+        .route("/site/ssh", get(async || host_keys))
         .merge(crate::oauth::bitbucket::routes(forge.clone()))
         .merge(git::http::routes(forge.clone(), KIND))
 }
@@ -145,13 +148,9 @@ impl FromRequestParts<Shared> for Maybe {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, forge: &Shared) -> Result<Self, Response> {
-        match caller(forge, KIND, &parts.headers) {
-            Ok(caller) => Ok(Self(caller)),
-            Err(()) => {
-                let message = "Token is invalid, expired, or not supported for this endpoint.";
-                Err(error(StatusCode::UNAUTHORIZED, message))
-            }
-        }
+        let message = "Token is invalid, expired, or not supported for this endpoint.";
+        let refusal = |()| error(StatusCode::UNAUTHORIZED, message);
+        caller(forge, KIND, &parts.headers).map(Self).map_err(refusal)
     }
 }
 

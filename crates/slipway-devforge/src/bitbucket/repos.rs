@@ -67,7 +67,13 @@ pub(super) async fn workspaces(
     }))
 }
 
-/// `GET /repositories/{workspace}` with `role` and `sort`.
+/// The text of `q=name ~ "text"`, the one query that the product asks.
+fn name_query(params: &std::collections::HashMap<String, String>) -> Option<String> {
+    let text = params.get("q")?.strip_prefix("name ~ \"")?.strip_suffix('"')?;
+    Some(text.to_lowercase())
+}
+
+/// `GET /repositories/{workspace}` with `role`, `sort` and `q` by name.
 pub(super) async fn of_workspace(
     State(forge): State<Shared>,
     Maybe(caller): Maybe,
@@ -92,7 +98,7 @@ pub(super) async fn of_workspace(
         _ => Permission::Read,
     };
     let member = |repo: &Repo| {
-        params.get("role").is_none()
+        !params.contains_key("role")
             || user.is_some_and(|id| {
                 owner.role_of(id).is_some() || repo.collaborators.iter().any(|(known, _)| *known == id)
             })
@@ -104,6 +110,9 @@ pub(super) async fn of_workspace(
         .filter(|repo| side.permission(user, repo).is_some_and(|may| may >= needed))
         .cloned()
         .collect();
+    if let Some(text) = name_query(&params) {
+        all.retain(|repo| repo.name.to_lowercase().contains(&text));
+    }
     match params.get("sort").map(String::as_str) {
         Some("-updated_on") => all.sort_by_key(|repo| std::cmp::Reverse(repo.pushed_at)),
         Some("updated_on") => all.sort_by_key(|repo| repo.pushed_at),

@@ -44,6 +44,7 @@ pub(crate) fn router(forge: &Shared) -> Router {
         .route("/user", get(users::me))
         .route("/user/orgs", get(users::organizations))
         .route("/user/memberships/orgs", get(users::memberships))
+        .route("/user/memberships/orgs/{org}", get(users::membership))
         .route("/user/repos", get(repos::mine))
         .route("/orgs/{org}/repos", get(repos::of_organization))
         .route("/repositories/{repository_id}", get(repos::by_id))

@@ -1,7 +1,7 @@
 //! `/user…` and `/meta`.
 
 use axum::Json;
-use axum::extract::{OriginalUri, Query, State};
+use axum::extract::{OriginalUri, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -85,4 +85,28 @@ pub(super) async fn memberships(
         render::membership(&forge.addresses, &account, &me, role)
     };
     Ok(paged(&forge, &uri, &params, all, show))
+}
+
+/// `GET /user/memberships/orgs/{org}`: 404 for those who are not in it.
+pub(super) async fn membership(
+    State(forge): State<Shared>,
+    Known(caller): Known,
+    Path(org): Path<String>,
+) -> Answer {
+    if !caller.has(&["read:org", "write:org", "admin:org"]) {
+        return refuse(error(
+            StatusCode::FORBIDDEN,
+            "You need at least read:org scope to get your organization membership.",
+        ));
+    }
+    let Some(me) = forge.world().side(KIND).account(caller.user).cloned() else {
+        return refuse(not_found());
+    };
+    let mut all = mine(&forge, caller.user).into_iter();
+    match all.find(|(account, _)| account.login.eq_ignore_ascii_case(&org)) {
+        Some((account, role)) => {
+            Ok(Json(render::membership(&forge.addresses, &account, &me, role)).into_response())
+        }
+        None => refuse(not_found()),
+    }
 }

@@ -49,12 +49,14 @@ async fn an_organization_that_one_is_not_in_is_no_access() {
 }
 
 #[tokio::test]
-async fn a_workspace_one_is_in_is_granted() {
-    let world = World::start(Kind::Bitbucket).await;
-    let access = world
-        .forge
-        .owner_access(&world.token().await, "ACME")
-        .await
-        .unwrap();
-    assert!(matches!(access, OwnerAccess::Granted(owner) if owner.login == "acme"));
+async fn an_organization_one_is_in_is_granted() {
+    for kind in BOTH {
+        let world = World::start(kind).await;
+        let access = world
+            .forge
+            .owner_access(&world.token().await, "ACME")
+            .await
+            .unwrap();
+        assert!(matches!(access, OwnerAccess::Granted(owner) if owner.login == "acme"));
+    }
 }

@@ -41,20 +41,22 @@ async fn repositories_come_with_the_last_pushed_to_first() {
 
 #[tokio::test]
 async fn a_search_finds_names_that_hold_the_text() {
-    let world = World::start(Kind::GitHub).await;
-    world.repository("web-shop").await;
-    world.repository("api").await;
-    let page = world
-        .forge
-        .repositories(&world.token().await, of_acme(Some("SHOP"), None))
-        .await
-        .unwrap();
-    let names: Vec<_> = page
-        .repositories
-        .iter()
-        .map(|found| found.path.to_string())
-        .collect();
-    assert_eq!(names, ["acme/web-shop"]);
+    for kind in BOTH {
+        let world = World::start(kind).await;
+        world.repository("web-shop").await;
+        world.repository("api").await;
+        let page = world
+            .forge
+            .repositories(&world.token().await, of_acme(Some("SHOP"), None))
+            .await
+            .unwrap();
+        let names: Vec<_> = page
+            .repositories
+            .iter()
+            .map(|found| found.path.to_string())
+            .collect();
+        assert_eq!(names, ["acme/web-shop"]);
+    }
 }
 
 #[tokio::test]
@@ -326,6 +328,20 @@ async fn what_lies_between_two_commits_is_told() {
 }
 
 #[tokio::test]
+async fn bitbucket_tells_what_a_roll_back_has_touched() {
+    let world = World::start(Kind::Bitbucket).await;
+    let (repository, path) = world.repository("app").await;
+    let old = repository.head("main").await.unwrap();
+    let new = repository.push("main", &[("a", "b")], "More").await.unwrap();
+    let changed = world
+        .forge
+        .changed_paths(&world.token().await, &path, &sha(&new), &sha(&old))
+        .await
+        .unwrap();
+    assert_eq!(changed, ChangedPaths::Complete(vec!["a".to_owned()]));
+}
+
+#[tokio::test]
 async fn github_does_not_claim_to_know_what_a_roll_back_has_touched() {
     let world = World::start(Kind::GitHub).await;
     let (repository, path) = world.repository("app").await;
@@ -340,18 +356,17 @@ async fn github_does_not_claim_to_know_what_a_roll_back_has_touched() {
 }
 
 #[tokio::test]
-async fn githubs_host_keys_are_asked_for_and_the_administrators_win() {
-    let world = World::start(Kind::GitHub).await;
-    let (repository, _) = world.repository("app").await;
-    let (token, clone) = (world.token().await, repository.ssh_url().unwrap());
-    let lines = world.forge.known_hosts(&token, &clone).await.unwrap();
-    assert_eq!(lines, [world.devforge.addresses().known_hosts_line()]);
-
+async fn host_keys_are_asked_for_and_the_administrators_win() {
     for kind in BOTH {
         let world = World::start(kind).await;
+        let (repository, _) = world.repository("app").await;
+        let (token, clone) = (world.token().await, repository.ssh_url().unwrap());
+        let lines = world.forge.known_hosts(&token, &clone).await.unwrap();
+        assert_eq!(lines, [world.devforge.addresses().known_hosts_line()]);
+
         let own = vec!["forge.example ssh-ed25519 AAAA".to_owned()];
         let forge = world.configured(|config| config.known_hosts.clone_from(&own));
-        assert_eq!(forge.known_hosts(&"any".into(), &clone).await.unwrap(), own);
+        assert_eq!(forge.known_hosts(&token, &clone).await.unwrap(), own);
     }
 }
 
