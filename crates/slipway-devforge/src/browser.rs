@@ -20,7 +20,9 @@ pub struct Browser {
 
 impl std::fmt::Debug for Browser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Browser").field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("Browser")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }
 
@@ -43,7 +45,10 @@ impl Visited {
 
     /// The scopes whose boxes stand ticked on GitHub's authorize page.
     pub fn offered_scopes(&self) -> Vec<String> {
-        inputs(&self.page, "checkbox").into_iter().map(|(_, value)| value).collect()
+        inputs(&self.page, "checkbox")
+            .into_iter()
+            .map(|(_, value)| value)
+            .collect()
     }
 }
 
@@ -52,7 +57,14 @@ fn inputs(page: &str, kind: &str) -> Vec<(String, String)> {
     let attribute = |tag: &str, name: &str| {
         let (_, rest) = tag.split_once(&format!("{name}=\""))?;
         let value = rest.split('"').next()?;
-        Some(value.replace("&quot;", "\"").replace("&#39;", "'").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+        Some(
+            value
+                .replace("&quot;", "\"")
+                .replace("&#39;", "'")
+                .replace("&lt;", "<")
+                .replace("&gt;", ">")
+                .replace("&amp;", "&"),
+        )
     };
     page.split("<input")
         .skip(1)
@@ -64,7 +76,12 @@ fn inputs(page: &str, kind: &str) -> Vec<(String, String)> {
 
 impl Browser {
     pub(crate) fn new(provider: &Provider) -> Self {
-        Self { web: provider.web_url().to_owned(), kind: provider.kind(), cookie: None, client: plain_client() }
+        Self {
+            web: provider.web_url().to_owned(),
+            kind: provider.kind(),
+            cookie: None,
+            client: plain_client(),
+        }
     }
 
     /// Fetches a page: a path of the forge, or a whole URL.
@@ -86,7 +103,11 @@ impl Browser {
     }
 
     fn absolute(&self, url: &str) -> String {
-        if url.starts_with('/') { format!("{}{url}", self.web) } else { url.to_owned() }
+        if url.starts_with('/') {
+            format!("{}{url}", self.web)
+        } else {
+            url.to_owned()
+        }
     }
 
     async fn send(&mut self, request: reqwest::RequestBuilder) -> Result<Visited> {
@@ -95,13 +116,23 @@ impl Browser {
             None => request,
         };
         let response = request.send().await.map_err(DevForgeError::Http)?;
-        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let text = |name| {
+            response
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
+        };
         if let Some(set) = text(header::SET_COOKIE) {
             self.cookie = set.split(';').next().map(str::to_owned);
         }
         let (status, location) = (response.status().as_u16(), text(header::LOCATION));
         let page = response.text().await.map_err(DevForgeError::Http)?;
-        Ok(Visited { status, location, page })
+        Ok(Visited {
+            status,
+            location,
+            page,
+        })
     }
 
     /// Signs in; people who signed in before stay available to GitHub's account switcher.
@@ -113,11 +144,15 @@ impl Browser {
             Kind::GitHub => ("/session", "login"),
             Kind::Bitbucket => ("/account/signin", "username"),
         };
-        let visited = self.submit(path, &[(name, login), ("password", password)]).await?;
+        let visited = self
+            .submit(path, &[(name, login), ("password", password)])
+            .await?;
         if visited.status == 302 {
             return Ok(());
         }
-        Err(DevForgeError::Invalid(format!("{login} cannot sign in: wrong name or password")))
+        Err(DevForgeError::Invalid(format!(
+            "{login} cannot sign in: wrong name or password"
+        )))
     }
 
     /// Opens an authorize URL, presses *Authorize* (*Grant access*) if there is a page, and returns
@@ -137,7 +172,11 @@ impl Browser {
     /// As [`Browser::authorize`].
     pub async fn authorize_only(&mut self, url: &str, scopes: &[&str]) -> Result<String> {
         let visited = self.get(url).await?;
-        self.answer(visited, Some(scopes.iter().map(|&scope| scope.to_owned()).collect())).await
+        self.answer(
+            visited,
+            Some(scopes.iter().map(|&scope| scope.to_owned()).collect()),
+        )
+        .await
     }
 
     /// Like [`Browser::authorize`], pressing *Cancel*.
@@ -153,7 +192,10 @@ impl Browser {
         let sent_on = |visited: Visited| {
             let location = visited.location.filter(|to| !to.starts_with('/'));
             location.ok_or_else(|| {
-                DevForgeError::Invalid(format!("no authorize page and no callback, but {}", visited.status))
+                DevForgeError::Invalid(format!(
+                    "no authorize page and no callback, but {}",
+                    visited.status
+                ))
             })
         };
         if visited.status != 200 {
@@ -167,7 +209,12 @@ impl Browser {
         let mut form: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
         form.push((button, if granted.is_some() { yes } else { no }));
         if self.kind == Kind::GitHub {
-            form.extend(granted.iter().flatten().map(|scope| ("granted_scope", scope.as_str())));
+            form.extend(
+                granted
+                    .iter()
+                    .flatten()
+                    .map(|scope| ("granted_scope", scope.as_str())),
+            );
         }
         let answered = self.submit(path, &form).await?;
         sent_on(answered)

@@ -56,7 +56,7 @@ impl Default for Config {
             listen_ssh: any,
             data: None,
             conformance: None,
-            bitbucket_token_lifetime: Duration::from_secs(2 * 60 * 60),
+            bitbucket_token_lifetime: Duration::from_hours(2),
             bitbucket_scope_field: ScopeField::Scopes,
             delivery_timeout: Duration::from_secs(10),
         }

@@ -138,16 +138,14 @@ impl WorkTree {
                 start = self.resolve(&format!("refs/remotes/origin/{candidate}")).await;
             }
         }
-        match &start {
-            Some(start) => {
-                drop(git::run(&self.dir, ["checkout", "--quiet", "--force", "--detach", start]).await?)
-            }
-            None => {
-                git::run(&self.dir, ["checkout", "--quiet", "--orphan", "unborn"])
-                    .await
-                    .ok();
-                git::run(&self.dir, ["read-tree", "--empty"]).await?;
-            }
+        if let Some(start) = &start {
+            git::run(&self.dir, ["checkout", "--quiet", "--force", "--detach", start]).await?;
+        } else {
+            // Refused when we already stand on the unborn branch, which is just as good.
+            git::run(&self.dir, ["checkout", "--quiet", "--orphan", "unborn"])
+                .await
+                .ok();
+            git::run(&self.dir, ["read-tree", "--empty"]).await?;
         }
         git::run(&self.dir, ["clean", "-fdxq"]).await?;
         for (path, content) in files {

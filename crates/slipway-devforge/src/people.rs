@@ -68,7 +68,7 @@ pub(crate) struct Account {
     /// Bitbucket's `{uuid}`, with braces.
     pub(crate) uuid: String,
     /// Bitbucket's (Atlassian's) account id.
-    pub(crate) account_id: String,
+    pub(crate) atlassian_id: String,
     pub(crate) login: String,
     pub(crate) name: String,
     pub(crate) email: String,

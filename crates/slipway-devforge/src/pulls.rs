@@ -65,7 +65,7 @@ pub(crate) async fn open(
         number
     };
     show_head(forge, kind, base.id, number).await?;
-    webhooks::pull_request(forge, kind, base.id, number, author, &PullAct::Opened).await?;
+    webhooks::pull_request(forge, kind, base.id, number, author, &PullAct::Opened);
     Ok(PullRequest {
         base: base.clone(),
         number,
@@ -117,7 +117,7 @@ pub(crate) async fn follow_push(forge: &Shared, kind: Kind, push: &Push) -> Resu
                 }
                 None => continue,
             };
-            webhooks::pull_request(forge, kind, base, number, push.pusher, &act).await?;
+            webhooks::pull_request(forge, kind, base, number, push.pusher, &act);
         }
     }
     Ok(())
@@ -191,11 +191,12 @@ impl PullRequest {
         pull.ok_or_else(|| DevForgeError::Unknown(format!("pull request {}", self.number)))
     }
 
-    async fn change(&self, state: PullState, act: PullAct) -> Result<()> {
+    fn change(&self, state: PullState, act: &PullAct) -> Result<()> {
         let (forge, kind) = (&self.base.provider.forge, self.base.provider.kind);
         let by = self.base.actor()?.id;
         set_state(forge, kind, self.base.id, self.number, state, by);
-        webhooks::pull_request(forge, kind, self.base.id, self.number, by, &act).await
+        webhooks::pull_request(forge, kind, self.base.id, self.number, by, act);
+        Ok(())
     }
 
     /// Pushes a commit to the head branch, as the head repository's owner.
@@ -213,21 +214,21 @@ impl PullRequest {
     ///
     /// # Errors
     /// When the base repository was deleted.
-    pub async fn close(&self) -> Result<()> {
-        self.change(PullState::Closed, PullAct::Closed).await
+    pub fn close(&self) -> Result<()> {
+        self.change(PullState::Closed, &PullAct::Closed)
     }
 
     /// Opens it again; only GitHub can.
     ///
     /// # Errors
     /// On Bitbucket, where a declined pull request stays declined.
-    pub async fn reopen(&self) -> Result<()> {
+    pub fn reopen(&self) -> Result<()> {
         if self.base.provider.kind == Kind::Bitbucket {
             return Err(DevForgeError::Invalid(
                 "Bitbucket cannot reopen a pull request".to_owned(),
             ));
         }
-        self.change(PullState::Open, PullAct::Reopened).await
+        self.change(PullState::Open, &PullAct::Reopened)
     }
 
     /// Merges it with a merge commit, pushed like any other. Returns that commit.
@@ -253,7 +254,7 @@ impl PullRequest {
                 pull.merge_sha = Some(sha.clone());
             }
         }
-        self.change(PullState::Merged, PullAct::Merged).await?;
+        self.change(PullState::Merged, &PullAct::Merged)?;
         Ok(sha)
     }
 

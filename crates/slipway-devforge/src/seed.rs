@@ -29,7 +29,8 @@ use serde::Deserialize;
 use crate::error::{DevForgeError, Result};
 use crate::forge::DevForge;
 use crate::people::{Kind, Role};
-use crate::provider::{NewOAuthClient, NewRepository, Provider};
+use crate::provider::Provider;
+use crate::setup::{NewOAuthClient, NewRepository};
 
 /// A whole seed file.
 #[derive(Debug, Default, Deserialize)]

@@ -37,7 +37,7 @@ pub(super) async fn list(
     if states.is_empty() {
         states.push("OPEN".to_owned());
     }
-    let word = |pull: &Pull| match pull.state {
+    let shown_state = |pull: &Pull| match pull.state {
         PullState::Open => "OPEN",
         PullState::Closed => "DECLINED",
         PullState::Merged => "MERGED",
@@ -46,7 +46,7 @@ pub(super) async fn list(
         .repo
         .pulls
         .iter()
-        .filter(|pull| states.iter().any(|state| state == word(pull)))
+        .filter(|pull| states.iter().any(|state| state == shown_state(pull)))
         .cloned()
         .collect();
     all.reverse();

@@ -35,7 +35,7 @@ async fn show(forge: &Shared, found: &Found, name: &str, at: &RefTarget) -> Valu
     let side = world.side(KIND);
     let mut target = render::commit(&forge.addresses, side, &found.repo, &commit);
     target["repository"] = render::short_repository(&forge.addresses, side, &found.repo);
-    render::reference(&forge.addresses, side, &found.repo, name, target, tag.as_ref())
+    render::reference(&forge.addresses, side, &found.repo, name, &target, tag.as_ref())
 }
 
 async fn listed(

@@ -28,7 +28,7 @@ pub(crate) fn user(urls: &Addresses, account: &Account) -> Value {
     json!({
         "type": "user",
         "uuid": account.uuid,
-        "account_id": account.account_id,
+        "account_id": account.atlassian_id,
         "nickname": account.login,
         "display_name": account.name,
         "links": {
@@ -208,7 +208,7 @@ pub(crate) fn reference(
     side: &Side,
     repo: &Repo,
     full_ref: &str,
-    target: Value,
+    target: &Value,
     tag: Option<&(String, Signature)>,
 ) -> Value {
     let full = side.full_name(repo);

@@ -192,10 +192,15 @@ fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
         .unwrap_or(value)
 }
 
+/// By document and by what is validated.
+type Compiled = HashMap<(usize, String), Arc<Validator>>;
+
 fn like(document: &Value, key: &str, root: &Value) -> Result<Expected> {
-    static COMPILED: OnceLock<Mutex<HashMap<String, Arc<Validator>>>> = OnceLock::new();
+    // Documents are loaded once and never dropped, so their address tells them apart.
+    static COMPILED: OnceLock<Mutex<Compiled>> = OnceLock::new();
+    let place = (std::ptr::from_ref(document).addr(), key.to_owned());
     let compiled = COMPILED.get_or_init(Mutex::default);
-    if let Some(known) = lock(compiled).get(key) {
+    if let Some(known) = lock(compiled).get(&place) {
         return Ok(Expected::Like(known.clone()));
     }
     let schema = schema::closed(document, root);
@@ -204,7 +209,7 @@ fn like(document: &Value, key: &str, root: &Value) -> Result<Expected> {
         path: PathBuf::from(key),
         reason: error.to_string(),
     })?);
-    lock(compiled).insert(key.to_owned(), validator.clone());
+    lock(compiled).insert(place, validator.clone());
     Ok(Expected::Like(validator))
 }
 

@@ -69,10 +69,10 @@ pub(super) async fn check(
         .side(KIND)
         .account(token.user)
         .map(|user| render::user(&forge.addresses, user));
-    Ok(Json(authorization(&forge, &app, &token, user)).into_response())
+    Ok(Json(authorization(&forge, &app, &token, user.as_ref())).into_response())
 }
 
-fn authorization(forge: &Shared, app: &OAuthApp, token: &Token, user: Option<Value>) -> Value {
+fn authorization(forge: &Shared, app: &OAuthApp, token: &Token, user: Option<&Value>) -> Value {
     let last_eight = token
         .value
         .get(token.value.len().saturating_sub(8)..)

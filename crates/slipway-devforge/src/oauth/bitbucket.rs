@@ -24,7 +24,7 @@ use crate::state::{Grant, OAuthApp, RefreshToken};
 
 const KIND: Kind = Kind::Bitbucket;
 /// "Refresh tokens expire after three months without use."
-const REFRESH_LIFETIME: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+const REFRESH_LIFETIME: Duration = Duration::from_hours(90 * 24);
 
 type Pairs = HashMap<String, String>;
 

@@ -298,19 +298,18 @@ fn allow(forge: &Shared, user: u64, request: &Request) -> String {
     {
         let mut world = forge.world();
         let grants = &mut world.side_mut(KIND).grants;
-        match grants
+        let known = grants
             .iter_mut()
-            .find(|grant| grant.user == user && grant.client_id == client_id)
-        {
-            Some(grant) => grant.scopes.extend(request.scopes.iter().cloned()),
-            None => {
-                let scopes = request.scopes.clone();
-                grants.push(Grant {
-                    user,
-                    client_id: client_id.to_owned(),
-                    scopes,
-                });
-            }
+            .find(|grant| grant.user == user && grant.client_id == client_id);
+        if let Some(grant) = known {
+            grant.scopes.extend(request.scopes.iter().cloned());
+        } else {
+            let scopes = request.scopes.clone();
+            grants.push(Grant {
+                user,
+                client_id: client_id.to_owned(),
+                scopes,
+            });
         }
     }
     let code = NewCode {

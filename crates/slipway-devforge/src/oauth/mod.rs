@@ -33,7 +33,7 @@ use crate::secrets::{SecretKind, random_alphanumeric, random_hex, random_text};
 use crate::state::{Code, Session, Side, Token};
 
 /// GitHub: "The code will expire in 10 minutes". Bitbucket says nothing; the same is used.
-const CODE_LIFETIME: Duration = Duration::from_secs(10 * 60);
+const CODE_LIFETIME: Duration = Duration::from_mins(10);
 /// GitHub: "up to ten tokens … per user/application/scope combination".
 const MOST_TOKENS: usize = 10;
 

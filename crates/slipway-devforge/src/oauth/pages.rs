@@ -72,17 +72,15 @@ pub(super) fn sign_in(kind: Kind, back: &str, failed: bool) -> Response {
 
 /// The account switcher: who of those signed in shall act, or somebody else.
 pub(super) fn select_account(logins: &[String], back: &str) -> Response {
-    let choices: String = logins
-        .iter()
-        .map(|login| {
-            format!(
-                "<form method=\"post\" action=\"/login/select_account\">{}{}<button>Continue as {}</button></form>",
-                hidden("login", login),
-                hidden("return_to", back),
-                escape(login),
-            )
-        })
-        .collect();
+    let choice = |login: &String| {
+        format!(
+            "<form method=\"post\" action=\"/login/select_account\">{}{}<button>Continue as {}</button></form>",
+            hidden("login", login),
+            hidden("return_to", back),
+            escape(login),
+        )
+    };
+    let choices = logins.iter().map(choice).collect::<Vec<_>>().concat();
     let other = super::with_query("/login", &[("return_to", back)]);
     let body = format!(
         "{choices}<p><a href=\"{}\">Use another account</a></p>",

@@ -120,7 +120,7 @@ async fn end(forge: &Shared, push: &Push, name: &str, at: Option<&RefTarget>) ->
         return Value::Null;
     };
     let target = render::commit(&forge.addresses, side, repo, &commit);
-    let mut shown = render::reference(&forge.addresses, side, repo, name, target, tag.as_ref());
+    let mut shown = render::reference(&forge.addresses, side, repo, name, &target, tag.as_ref());
     shown["type"] = json!(render::payload_ref_type(name, at));
     shown
 }

@@ -291,12 +291,12 @@ fn note_response(forge: &Shared, delivery: &Delivery, attempt: &Attempt) {
         .flat_map(|repo| &mut repo.hooks)
         .filter(|hook| hook.id == delivery.hook_id)
     {
-        let word = match attempt.status {
+        let status = match attempt.status {
             Some(200..300) => "active",
             Some(_) => "invalid_response",
             None => "connection_error",
         };
-        hook.last_response = Some((attempt.status.unwrap_or(0), word.to_owned()));
+        hook.last_response = Some((attempt.status.unwrap_or(0), status.to_owned()));
     }
 }
 

@@ -77,14 +77,7 @@ pub(crate) async fn pushed(forge: &Shared, kind: Kind, push: &Push) -> Result<()
 }
 
 /// Tells the hooks of a base repository about a pull request.
-pub(crate) async fn pull_request(
-    forge: &Shared,
-    kind: Kind,
-    repo: u64,
-    number: u64,
-    sender: u64,
-    act: &PullAct,
-) -> Result<()> {
+pub(crate) fn pull_request(forge: &Shared, kind: Kind, repo: u64, number: u64, sender: u64, act: &PullAct) {
     let event = match kind {
         Kind::GitHub => github::pull_request_event(forge, repo, number, sender, act),
         Kind::Bitbucket => bitbucket::pull_request_event(forge, repo, number, sender, act),
@@ -92,7 +85,6 @@ pub(crate) async fn pull_request(
     if let Some(event) = event {
         address(forge, kind, repo, &event);
     }
-    Ok(())
 }
 
 /// Pings one hook (GitHub).

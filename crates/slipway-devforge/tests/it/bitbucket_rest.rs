@@ -21,7 +21,12 @@ async fn workspaces_say_where_the_caller_is_administrator() {
 async fn removed_endpoints_answer_410() {
     let world = World::bitbucket().await;
     let api = world.api("ada").await;
-    for path in ["/workspaces", "/repositories", "/user/permissions/repositories", "/user/permissions/workspaces"] {
+    for path in [
+        "/workspaces",
+        "/repositories",
+        "/user/permissions/repositories",
+        "/user/permissions/workspaces",
+    ] {
         let answer = api.expect(410, "GET", path, None).await;
         assert!(text(&answer["error"]["message"]).contains("CHANGE-2770"));
     }
@@ -35,9 +40,14 @@ async fn repositories_are_listed_by_role_and_found_by_uuid() {
     assert_eq!(ada.get("/repositories/acme?role=admin").await["size"], 1);
     assert_eq!(bob.get("/repositories/acme?role=admin").await["size"], 0);
     assert_eq!(bob.get("/repositories/acme?role=member").await["size"], 1);
-    let by_uuid = ada.get(&format!("/repositories/{{}}/{}", repo.uuid().unwrap())).await;
+    let by_uuid = ada
+        .get(&format!("/repositories/{{}}/{}", repo.uuid().unwrap()))
+        .await;
     assert_eq!(by_uuid["full_name"], "acme/web");
-    assert!(text(&by_uuid["links"]["clone"][0]["href"]).starts_with("http://ada@"), "a user name in the URL");
+    assert!(
+        text(&by_uuid["links"]["clone"][0]["href"]).starts_with("http://ada@"),
+        "a user name in the URL"
+    );
 }
 
 #[tokio::test]
@@ -65,7 +75,8 @@ async fn putting_a_hook_without_its_secret_keeps_the_secret() {
     let body = json!({ "description": "x", "url": receiver.url, "active": true, "events": ["repo:push"] });
     api.expect(200, "PUT", &path, Some(body)).await;
     assert_eq!(repo.hooks()[0].secret.as_deref(), Some("s3cret"));
-    api.expect(200, "PUT", &path, Some(json!({ "secret": null }))).await;
+    api.expect(200, "PUT", &path, Some(json!({ "secret": null })))
+        .await;
     assert_eq!(repo.hooks()[0].secret, None);
     api.expect(204, "DELETE", &path, None).await;
     assert!(repo.hooks().is_empty());
@@ -75,11 +86,21 @@ async fn putting_a_hook_without_its_secret_keeps_the_secret() {
 async fn missing_scopes_and_missing_admin_are_403_and_unseen_is_404() {
     let world = World::bitbucket().await;
     world.repository("web").await;
-    world.provider.create_user("eve", "Eve", "eve's password").unwrap();
-    world.api("eve").await.expect(404, "GET", "/repositories/acme/web", None).await;
+    world
+        .provider
+        .create_user("eve", "Eve", "eve's password")
+        .unwrap();
+    world
+        .api("eve")
+        .await
+        .expect(404, "GET", "/repositories/acme/web", None)
+        .await;
     let bob = world.api("bob").await;
     bob.expect(403, "GET", "/repositories/acme/web/hooks", None).await;
-    world.provider.edit_scopes("bob", &world.client.client_id, &["account"]).unwrap();
+    world
+        .provider
+        .edit_scopes("bob", &world.client.client_id, &["account"])
+        .unwrap();
     let answer = bob.expect(403, "GET", "/repositories/acme/web", None).await;
     assert!(text(&answer["error"]["message"]).contains("privilege scopes"));
 }
@@ -90,9 +111,22 @@ async fn a_deploy_key_may_serve_two_repositories() {
     let (web, other) = (world.repository("web").await, world.repository("other").await);
     let api = world.api("ada").await;
     let body = json!({ "label": "Slipway", "key": KEY });
-    api.expect(200, "POST", "/repositories/acme/web/deploy-keys", Some(body.clone())).await;
-    api.expect(400, "POST", "/repositories/acme/web/deploy-keys", Some(body.clone())).await;
-    api.expect(200, "POST", "/repositories/acme/other/deploy-keys", Some(body)).await;
+    api.expect(
+        200,
+        "POST",
+        "/repositories/acme/web/deploy-keys",
+        Some(body.clone()),
+    )
+    .await;
+    api.expect(
+        400,
+        "POST",
+        "/repositories/acme/web/deploy-keys",
+        Some(body.clone()),
+    )
+    .await;
+    api.expect(200, "POST", "/repositories/acme/other/deploy-keys", Some(body))
+        .await;
     assert_eq!((web.keys().len(), other.keys().len()), (1, 1));
 }
 
@@ -118,6 +152,11 @@ async fn a_diffstat_reads_from_new_to_old() {
     let first = repo.head("main").await.unwrap();
     let second = repo.push("main", &[("a.txt", "1\n2\n")], "Add").await.unwrap();
     let api = world.api("ada").await;
-    let stat = api.get(&format!("/repositories/acme/web/diffstat/{second}..{first}")).await;
-    assert_eq!((&stat["values"][0]["status"], &stat["values"][0]["lines_added"]), (&json!("added"), &json!(2)));
+    let stat = api
+        .get(&format!("/repositories/acme/web/diffstat/{second}..{first}"))
+        .await;
+    assert_eq!(
+        (&stat["values"][0]["status"], &stat["values"][0]["lines_added"]),
+        (&json!("added"), &json!(2))
+    );
 }

@@ -51,11 +51,18 @@ async fn add_key(world: &World, repo: &Repository, public: &str, read_only: bool
     match world.provider.kind() {
         Kind::GitHub => {
             let body = json!({ "title": "Slipway", "key": public, "read_only": read_only });
-            api.expect(201, "POST", &format!("/repos/{name}/keys"), Some(body)).await;
+            api.expect(201, "POST", &format!("/repos/{name}/keys"), Some(body))
+                .await;
         }
         Kind::Bitbucket => {
             let body = json!({ "label": "Slipway", "key": public });
-            api.expect(200, "POST", &format!("/repositories/{name}/deploy-keys"), Some(body)).await;
+            api.expect(
+                200,
+                "POST",
+                &format!("/repositories/{name}/deploy-keys"),
+                Some(body),
+            )
+            .await;
         }
     }
 }
@@ -71,18 +78,41 @@ async fn deploy_key_story(world: World) {
     assert!(!stranger.status.success(), "an unknown key opens nothing");
     add_key(&world, &web, &public, true).await;
     let cloned = git(dir.path(), &["clone", "-q", &url, "clone"], &environment).await;
-    assert!(cloned.status.success(), "{}", String::from_utf8_lossy(&cloned.stderr));
+    assert!(
+        cloned.status.success(),
+        "{}",
+        String::from_utf8_lossy(&cloned.stderr)
+    );
     assert!(dir.path().join("clone/Dockerfile").is_file());
 
-    let elsewhere = git(dir.path(), &["ls-remote", &other.ssh_url().unwrap()], &environment).await;
+    let elsewhere = git(
+        dir.path(),
+        &["ls-remote", &other.ssh_url().unwrap()],
+        &environment,
+    )
+    .await;
     assert!(String::from_utf8_lossy(&elsewhere.stderr).contains("Repository not found"));
-    let push = git(&dir.path().join("clone"), &["push", "-q", "origin", "HEAD:refs/heads/x"], &environment).await;
+    let push = git(
+        &dir.path().join("clone"),
+        &["push", "-q", "origin", "HEAD:refs/heads/x"],
+        &environment,
+    )
+    .await;
     assert!(!push.status.success(), "the key is read-only");
 
     let sha = web.head("main").await.unwrap();
     let clone = dir.path().join("clone");
-    let exact = git(&clone, &["fetch", "-q", "--depth=1", "origin", &sha], &environment).await;
-    assert!(exact.status.success(), "{}", String::from_utf8_lossy(&exact.stderr));
+    let exact = git(
+        &clone,
+        &["fetch", "-q", "--depth=1", "origin", &sha],
+        &environment,
+    )
+    .await;
+    assert!(
+        exact.status.success(),
+        "{}",
+        String::from_utf8_lossy(&exact.stderr)
+    );
 }
 
 #[tokio::test]
@@ -105,9 +135,23 @@ async fn a_deploy_key_with_write_access_pushes_and_hooks_hear_of_it() {
     let (api, receiver) = (world.api("ada").await, crate::support::Receiver::start().await);
     crate::support::github_hook(&api, "acme/web", &receiver, "s", &["push"]).await;
     let environment = [("GIT_SSH_COMMAND", ssh.as_str())];
-    git(dir.path(), &["clone", "-q", &web.ssh_url().unwrap(), "clone"], &environment).await;
-    let pushed = git(&dir.path().join("clone"), &["push", "-q", "origin", "HEAD:refs/heads/x"], &environment).await;
-    assert!(pushed.status.success(), "{}", String::from_utf8_lossy(&pushed.stderr));
+    git(
+        dir.path(),
+        &["clone", "-q", &web.ssh_url().unwrap(), "clone"],
+        &environment,
+    )
+    .await;
+    let pushed = git(
+        &dir.path().join("clone"),
+        &["push", "-q", "origin", "HEAD:refs/heads/x"],
+        &environment,
+    )
+    .await;
+    assert!(
+        pushed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&pushed.stderr)
+    );
     world.forge.deliveries().flush().await;
     assert_eq!(receiver.of("push")[0].json()["ref"], "refs/heads/x");
 }
@@ -123,10 +167,21 @@ async fn clones_with(world: &World, user: &str, token: &str) -> bool {
     let dir = tempfile::tempdir().unwrap();
     let url = world.provider.repository("acme/web").unwrap().http_url().unwrap();
     let askpass = dir.path().join("askpass");
-    std::fs::write(&askpass, "#!/bin/sh\ncase $1 in Username*) echo \"$NAME\";; *) echo \"$WORD\";; esac\n").unwrap();
+    std::fs::write(
+        &askpass,
+        "#!/bin/sh\ncase $1 in Username*) echo \"$NAME\";; *) echo \"$WORD\";; esac\n",
+    )
+    .unwrap();
     std::fs::set_permissions(&askpass, std::fs::Permissions::from_mode(0o700)).unwrap();
-    let environment = [("GIT_ASKPASS", askpass.to_str().unwrap()), ("NAME", user), ("WORD", token)];
-    git(dir.path(), &["clone", "-q", &url, "clone"], &environment).await.status.success()
+    let environment = [
+        ("GIT_ASKPASS", askpass.to_str().unwrap()),
+        ("NAME", user),
+        ("WORD", token),
+    ];
+    git(dir.path(), &["clone", "-q", &url, "clone"], &environment)
+        .await
+        .status
+        .success()
 }
 
 #[tokio::test]
@@ -137,7 +192,10 @@ async fn a_github_token_clones_under_any_name_and_only_with_the_scope_repo() {
     assert!(clones_with(&world, "x-access-token", &token).await);
     assert!(world.provider.tokens()[0].used_by_git);
     assert!(!clones_with(&world, "x-access-token", "gho_guess").await);
-    world.provider.edit_scopes("ada", &world.client.client_id, &["read:org"]).unwrap();
+    world
+        .provider
+        .edit_scopes("ada", &world.client.client_id, &["read:org"])
+        .unwrap();
     assert!(!clones_with(&world, "x-access-token", &token).await);
 }
 
@@ -154,6 +212,11 @@ async fn a_bitbucket_token_clones_as_x_token_auth_only() {
 async fn members_read_and_do_not_push() {
     let world = World::github().await;
     let repo = world.repository("web").await;
-    let refused = repo.acting_as("bob").unwrap().push("main", &[], "mine").await.unwrap_err();
+    let refused = repo
+        .acting_as("bob")
+        .unwrap()
+        .push("main", &[], "mine")
+        .await
+        .unwrap_err();
     assert!(refused.to_string().contains("403"), "{refused}");
 }

@@ -27,7 +27,11 @@ async fn a_person_signs_in_authorizes_and_the_code_becomes_a_token_once() {
     assert_eq!(again["error"], "bad_verification_code");
 
     let request = client().get(format!("{}/user", world.provider.api_url()));
-    let me = request.bearer_auth(text(&answer["access_token"])).send().await.unwrap();
+    let me = request
+        .bearer_auth(text(&answer["access_token"]))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(me.headers()["x-oauth-scopes"], "read:org, repo, user:email");
     assert_eq!(me.json::<serde_json::Value>().await.unwrap()["login"], "ada");
 }
@@ -43,7 +47,10 @@ async fn a_second_authorization_of_the_same_scopes_needs_no_page() {
     assert!(again.location.unwrap().starts_with(CALLBACK));
     let code = world.github_code(&mut browser, &[("state", "2")]).await;
     let answer = world.github_exchange(&[("code", &code)]).await;
-    assert_eq!(answer["scope"], "read:org,repo,user:email", "earlier scopes are silently reused");
+    assert_eq!(
+        answer["scope"], "read:org,repo,user:email",
+        "earlier scopes are silently reused"
+    );
 }
 
 #[tokio::test]
@@ -53,24 +60,40 @@ async fn every_documented_token_error_comes_with_status_200() {
     let asked = [("scope", "repo"), ("state", "s"), ("redirect_uri", CALLBACK)];
 
     let code = world.github_code(&mut browser, &asked).await;
-    let wrong = world.github_exchange(&[("code", &code), ("client_secret", "guess")]).await;
+    let wrong = world
+        .github_exchange(&[("code", &code), ("client_secret", "guess")])
+        .await;
     assert_eq!(wrong["error"], "incorrect_client_credentials");
     let unknown = world.github_exchange(&[("code", "0123456789abcdef0123")]).await;
     assert_eq!(unknown["error"], "bad_verification_code");
-    let elsewhere = [("code", code.as_str()), ("redirect_uri", "http://127.0.0.1:1/other")];
-    assert_eq!(world.github_exchange(&elsewhere).await["error"], "redirect_uri_mismatch");
+    let elsewhere = [
+        ("code", code.as_str()),
+        ("redirect_uri", "http://127.0.0.1:1/other"),
+    ];
+    assert_eq!(
+        world.github_exchange(&elsewhere).await["error"],
+        "redirect_uri_mismatch"
+    );
 
     world.provider.set_email_verified("ada", false).unwrap();
     let code = world.github_code(&mut browser, &asked).await;
-    assert_eq!(world.github_exchange(&[("code", &code)]).await["error"], "unverified_user_email");
+    assert_eq!(
+        world.github_exchange(&[("code", &code)]).await["error"],
+        "unverified_user_email"
+    );
 }
 
 #[tokio::test]
 async fn a_code_expires_after_ten_minutes() {
     let world = World::github().await;
-    let code = world.github_code(&mut world.browser("ada").await, &[("scope", "repo")]).await;
+    let code = world
+        .github_code(&mut world.browser("ada").await, &[("scope", "repo")])
+        .await;
     world.forge.advance(Duration::from_secs(10 * 60 + 1));
-    assert_eq!(world.github_exchange(&[("code", &code)]).await["error"], "bad_verification_code");
+    assert_eq!(
+        world.github_exchange(&[("code", &code)]).await["error"],
+        "bad_verification_code"
+    );
 }
 
 #[tokio::test]
@@ -79,16 +102,24 @@ async fn pkce_is_really_verified() {
     let mut browser = world.browser("ada").await;
     let verifier = "a-verifier-of-sufficient-length-0123456789-abcdef";
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier));
-    let asked = [("scope", "repo"), ("code_challenge", challenge.as_str()), ("code_challenge_method", "S256")];
+    let asked = [
+        ("scope", "repo"),
+        ("code_challenge", challenge.as_str()),
+        ("code_challenge_method", "S256"),
+    ];
 
     let code = world.github_code(&mut browser, &asked).await;
-    let wrong = world.github_exchange(&[("code", &code), ("code_verifier", "another")]).await;
+    let wrong = world
+        .github_exchange(&[("code", &code), ("code_verifier", "another")])
+        .await;
     assert_eq!(wrong["error"], "bad_verification_code");
     let code = world.github_code(&mut browser, &asked).await;
     let missing = world.github_exchange(&[("code", &code)]).await;
     assert_eq!(missing["error"], "bad_verification_code");
     let code = world.github_code(&mut browser, &asked).await;
-    let right = world.github_exchange(&[("code", &code), ("code_verifier", verifier)]).await;
+    let right = world
+        .github_exchange(&[("code", &code), ("code_verifier", verifier)])
+        .await;
     assert!(right["access_token"].is_string());
 }
 
@@ -98,11 +129,20 @@ async fn cancelling_and_a_foreign_callback_come_back_as_errors() {
     let mut browser = world.browser("ada").await;
     let url = authorize_url(&world, &[("scope", "repo"), ("state", "s")]);
     let back = parameters(&browser.cancel(&url).await.unwrap());
-    assert_eq!((back["error"].as_str(), back["state"].as_str()), ("access_denied", "s"));
+    assert_eq!(
+        (back["error"].as_str(), back["state"].as_str()),
+        ("access_denied", "s")
+    );
 
-    let foreign = [("redirect_uri", "http://evil.example/oauth/callback"), ("state", "s")];
+    let foreign = [
+        ("redirect_uri", "http://evil.example/oauth/callback"),
+        ("state", "s"),
+    ];
     let visited = browser.get(&authorize_url(&world, &foreign)).await.unwrap();
-    assert_eq!(parameters(&visited.location.unwrap())["error"], "redirect_uri_mismatch");
+    assert_eq!(
+        parameters(&visited.location.unwrap())["error"],
+        "redirect_uri_mismatch"
+    );
 }
 
 #[tokio::test]
@@ -118,8 +158,15 @@ async fn a_form_without_the_pages_token_is_refused() {
 async fn a_person_may_grant_less_than_asked() {
     let world = World::github().await;
     let url = authorize_url(&world, &[("scope", SCOPES)]);
-    let callback = world.browser("ada").await.authorize_only(&url, &["read:org"]).await.unwrap();
-    let answer = world.github_exchange(&[("code", &parameters(&callback)["code"])]).await;
+    let callback = world
+        .browser("ada")
+        .await
+        .authorize_only(&url, &["read:org"])
+        .await
+        .unwrap();
+    let answer = world
+        .github_exchange(&[("code", &parameters(&callback)["code"])])
+        .await;
     assert_eq!(answer["scope"], "read:org");
 }
 
@@ -132,8 +179,15 @@ async fn the_account_switcher_decides_whose_token_it_becomes() {
     let fields = browser.get(&url).await.unwrap().hidden_fields();
     let back_to = &fields.iter().find(|(name, _)| name == "return_to").unwrap().1;
     let chosen = [("login", "ada"), ("return_to", back_to.as_str())];
-    let next = browser.submit("/login/select_account", &chosen).await.unwrap().location.unwrap();
-    let code = parameters(&browser.authorize(&next).await.unwrap()).remove("code").unwrap();
+    let next = browser
+        .submit("/login/select_account", &chosen)
+        .await
+        .unwrap()
+        .location
+        .unwrap();
+    let code = parameters(&browser.authorize(&next).await.unwrap())
+        .remove("code")
+        .unwrap();
     world.github_exchange(&[("code", &code)]).await;
     assert_eq!(world.provider.tokens().last().unwrap().user, "ada");
 }
@@ -145,7 +199,13 @@ async fn the_eleventh_token_ends_the_first() {
     for _ in 0..9 {
         world.token("ada").await;
     }
-    let valid = |value: &str| world.provider.tokens().iter().any(|token| token.value == value && token.valid);
+    let valid = |value: &str| {
+        world
+            .provider
+            .tokens()
+            .iter()
+            .any(|token| token.value == value && token.valid)
+    };
     assert!(valid(&first), "ten live side by side");
     world.token("ada").await;
     assert!(!valid(&first));
@@ -154,9 +214,16 @@ async fn the_eleventh_token_ends_the_first() {
 #[tokio::test]
 async fn every_secret_that_was_issued_is_in_the_ledger() {
     let world = World::github().await;
-    let code = world.github_code(&mut world.browser("ada").await, &[("scope", "repo")]).await;
+    let code = world
+        .github_code(&mut world.browser("ada").await, &[("scope", "repo")])
+        .await;
     let token = text(&world.github_exchange(&[("code", &code)]).await["access_token"]);
-    let all: Vec<String> = world.forge.secrets().into_iter().map(|secret| secret.value).collect();
+    let all: Vec<String> = world
+        .forge
+        .secrets()
+        .into_iter()
+        .map(|secret| secret.value)
+        .collect();
     for value in [&token, &code, &world.client.client_secret] {
         assert!(all.contains(value));
     }

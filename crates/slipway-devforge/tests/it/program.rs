@@ -34,29 +34,64 @@ async fn the_program_plants_its_seed_and_says_where_it_is() {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(program.stdout.take().unwrap()).read_line(&mut line).await.unwrap();
+    BufReader::new(program.stdout.take().unwrap())
+        .read_line(&mut line)
+        .await
+        .unwrap();
     let addresses: Value = serde_json::from_str(&line).unwrap();
     assert!(text(&addresses["ssh_host_key"]).starts_with("ssh-ed25519 "));
 
     let control = format!("{}/_devforge", text(&addresses["github"]));
     let get = async |path: &str| -> Value {
-        client().get(format!("{control}{path}")).send().await.unwrap().json().await.unwrap()
+        client()
+            .get(format!("{control}{path}"))
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
     };
     let post = async |path: &str, body: Value| {
-        client().post(format!("{control}{path}")).json(&body).send().await.unwrap()
+        client()
+            .post(format!("{control}{path}"))
+            .json(&body)
+            .send()
+            .await
+            .unwrap()
     };
-    assert_eq!(get("/github/repositories/acme/web").await["full_name"], "acme/web");
-    let made = post("/bitbucket/repositories", json!({ "name": "ada/site", "files": { "a": "b" } })).await;
+    assert_eq!(
+        get("/github/repositories/acme/web").await["full_name"],
+        "acme/web"
+    );
+    let made = post(
+        "/bitbucket/repositories",
+        json!({ "name": "ada/site", "files": { "a": "b" } }),
+    )
+    .await;
     assert_eq!(made.status(), 201);
     let pushed = json!({ "branch": "main", "files": { "c": "d" }, "message": "More", "tag": "v1" });
-    let sha: Value = post("/bitbucket/repositories/ada/site/push", pushed).await.json().await.unwrap();
+    let sha: Value = post("/bitbucket/repositories/ada/site/push", pushed)
+        .await
+        .json()
+        .await
+        .unwrap();
     assert_eq!(text(&sha["sha"]).len(), 40);
-    let url = format!("{}/login/oauth/authorize?client_id=slipway&scope=repo&state=s", text(&addresses["github"]));
+    let url = format!(
+        "{}/login/oauth/authorize?client_id=slipway&scope=repo&state=s",
+        text(&addresses["github"])
+    );
     let person = json!({ "login": "ada", "password": "pw", "url": url });
     let authorized: Value = post("/github/authorize", person).await.json().await.unwrap();
     assert_eq!(parameters(&text(&authorized["callback"]))["state"], "s");
     let secrets = get("/secrets").await;
-    assert!(secrets.as_array().unwrap().iter().any(|secret| secret["value"] == "a-client-secret"));
+    assert!(
+        secrets
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|secret| secret["value"] == "a-client-secret")
+    );
 
     let pid = program.id().unwrap().to_string();
     assert!(Command::new("kill").arg(pid).status().await.unwrap().success());
@@ -68,8 +103,12 @@ async fn a_seed_with_an_unknown_field_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let seed = dir.path().join("seed.json");
     std::fs::write(&seed, r#"{ "gitlab": {} }"#).unwrap();
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_slipway-devforge")).arg("--seed").arg(&seed).output().await.unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_slipway-devforge"))
+        .arg("--seed")
+        .arg(&seed)
+        .output()
+        .await
+        .unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("unknown field"));
 }

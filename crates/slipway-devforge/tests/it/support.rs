@@ -11,8 +11,8 @@ use axum::http::{HeaderMap, StatusCode};
 use reqwest::header;
 use serde_json::Value;
 use slipway_devforge::{
-    Browser, Config, Descriptions, DevForge, Kind, NewOAuthClient, NewRepository, OAuthClient, Provider, Repository,
-    Role,
+    Browser, Config, Descriptions, DevForge, Kind, NewOAuthClient, NewRepository, OAuthClient, Provider,
+    Repository, Role,
 };
 
 /// Where the client's pages would be. Nobody listens there: tests read the redirect.
@@ -80,7 +80,10 @@ impl World {
     /// A browser with `login` signed in.
     pub(crate) async fn browser(&self, login: &str) -> Browser {
         let mut browser = self.provider.browser();
-        browser.sign_in(login, &format!("{login}'s password")).await.unwrap();
+        browser
+            .sign_in(login, &format!("{login}'s password"))
+            .await
+            .unwrap();
         browser
     }
 
@@ -89,7 +92,9 @@ impl World {
         let mut browser = self.browser(login).await;
         match self.provider.kind() {
             Kind::GitHub => {
-                let code = self.github_code(&mut browser, &[("scope", SCOPES), ("state", "s")]).await;
+                let code = self
+                    .github_code(&mut browser, &[("scope", SCOPES), ("state", "s")])
+                    .await;
                 text(&self.github_exchange(&[("code", &code)]).await["access_token"])
             }
             Kind::Bitbucket => {
@@ -108,7 +113,9 @@ impl World {
     pub(crate) async fn bitbucket_code(&self, browser: &mut Browser) -> String {
         let id = &self.client.client_id;
         let url = format!("/site/oauth2/authorize?client_id={id}&response_type=code&state=s");
-        parameters(&browser.authorize(&url).await.unwrap()).remove("code").unwrap()
+        parameters(&browser.authorize(&url).await.unwrap())
+            .remove("code")
+            .unwrap()
     }
 
     /// The code exchange at GitHub, with the client's credentials unless `extra` overrides them.
@@ -168,15 +175,24 @@ pub(crate) fn client() -> reqwest::Client {
 
 /// An authorize URL of GitHub, as the product makes it.
 pub(crate) fn authorize_url(world: &World, more: &[(&str, &str)]) -> String {
-    let mut url = url::Url::parse(world.provider.web_url()).unwrap().join("/login/oauth/authorize").unwrap();
-    url.query_pairs_mut().append_pair("client_id", &world.client.client_id).extend_pairs(more);
+    let mut url = url::Url::parse(world.provider.web_url())
+        .unwrap()
+        .join("/login/oauth/authorize")
+        .unwrap();
+    url.query_pairs_mut()
+        .append_pair("client_id", &world.client.client_id)
+        .extend_pairs(more);
     url.into()
 }
 
 /// The parameters of a redirect to the callback.
 pub(crate) fn parameters(callback: &str) -> HashMap<String, String> {
     assert!(callback.starts_with(CALLBACK), "not the callback: {callback}");
-    url::Url::parse(callback).unwrap().query_pairs().into_owned().collect()
+    url::Url::parse(callback)
+        .unwrap()
+        .query_pairs()
+        .into_owned()
+        .collect()
 }
 
 /// An API client with one token.
