@@ -57,7 +57,7 @@ pub(super) async fn keep<C: Coordinator>(
         sent: Moment::now(),
         say: say.clone(),
     };
-    let first = coordinator.renew(build, lease).await?;
+    let first = keeper.renew(timing.term).await?;
     keeper.tell(&first);
     let watcher = async move {
         let reason = coordinator.canceled(build, lease).await;
@@ -95,7 +95,7 @@ impl<C: Coordinator> Keeper<C> {
             let answer = tokio::select! {
                 biased;
                 () = deadline.come() => break,
-                answer = self.coordinator.renew(self.build, self.lease) => answer,
+                answer = self.renew(self.timing.every) => answer,
             };
             match answer {
                 Ok(renewal) => {
@@ -111,6 +111,12 @@ impl<C: Coordinator> Keeper<C> {
             }
         }
         let _ = self.say.send(News::Lost);
+    }
+
+    /// Renews, or gives up after a while: a request that hangs must not use up the term.
+    async fn renew(&self, patience: Duration) -> Result<Renewal, CoordinatorError> {
+        let answer = tokio::time::timeout(patience, self.coordinator.renew(self.build, self.lease)).await;
+        answer.unwrap_or_else(|late| Err(CoordinatorError::Unreachable(Box::new(late))))
     }
 
     fn deadline(&self) -> Moment {

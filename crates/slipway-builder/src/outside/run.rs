@@ -185,6 +185,10 @@ impl<C: Coordinator> Run<C> {
         if let Err(error) = machine.kill(grace).await {
             tracing::error!(build = %self.leased.spec.build, error = &error as &dyn std::error::Error, "a machine was not ended cleanly");
         }
+        if matches!(end, End::Lost) {
+            // What is still to be reported nobody would take.
+            return end;
+        }
         let phase = tokio::select! {
             phase = listening => phase.unwrap_or(Phase::Checkout),
             // Taking the rest is worth waiting for only while the lease lives.
@@ -241,7 +245,9 @@ impl<C: Coordinator> Run<C> {
     }
 
     /// Asks until there is an answer; none when the lease is lost.
-    fn ask_fence(&self, tags: Vec<DockerTag>) -> Asking {
+    fn ask_fence(&self, mut tags: Vec<DockerTag>) -> Asking {
+        // A machine's word: it gets no answer for tags that are not its build's.
+        tags.retain(|tag| self.leased.spec.image.tags.contains(tag));
         let coordinator = Arc::clone(&self.shared.coordinator);
         let (build, lease) = (self.leased.spec.build, self.leased.lease);
         AbortOnDropHandle::new(tokio::spawn(async move {

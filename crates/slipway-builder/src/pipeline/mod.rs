@@ -141,13 +141,20 @@ pub async fn run(
         kind: failure.kind,
         message: failure.message,
     });
-    say.ended(outcome).await;
-    drop((say, build));
-    // A builder that is gone does not read: then there is nobody to write to.
-    tokio::select! {
-        _ = writer => {}
-        _ = &mut stopped, if !stopped_early => {}
-        () = tokio::time::sleep(LAST_WORDS), if stopped_early => {}
+    let last_words = async {
+        say.ended(outcome).await;
+        drop((say, build));
+        // It ends when all has been written, or nobody reads.
+        let _ = writer.await;
+    };
+    if stopped_early {
+        // A builder that is frozen does not read: it is not waited for.
+        let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
+    } else {
+        tokio::select! {
+            () = last_words => {}
+            _ = &mut stopped => {}
+        }
     }
     Ok(())
 }

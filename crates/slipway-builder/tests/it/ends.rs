@@ -78,3 +78,17 @@ async fn a_daemon_does_not_outlive_a_build_that_succeeds() {
     said.succeeded();
     assert!(!alive(&said.log_lines("pid ")[0]));
 }
+
+/// A builder that is frozen holds the pipe open and reads nothing.
+#[tokio::test]
+async fn a_builder_that_neither_reads_nor_renews_is_not_waited_for() {
+    let (source, registry) = (Source::open().await, Registry::shared_open());
+    source
+        .file("Dockerfile", "FROM scratch\n")
+        .hook("pre_build", "echo up; exec yes");
+    source.commit("x");
+    let mut pipeline = Pipeline::start(&spec(&source, &registry), &Engine::shared().host).await;
+    pipeline.until_log("up\ny\n").await;
+    pipeline.tell(&ToPipeline::Renewed { for_ms: 1 }).await;
+    assert!(pipeline.child.wait().await.unwrap().success());
+}

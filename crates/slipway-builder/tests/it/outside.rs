@@ -165,6 +165,16 @@ async fn a_lease_that_cannot_be_renewed_kills_the_machine_and_says_nothing() {
 }
 
 #[tokio::test]
+async fn a_chatty_machine_whose_reports_nobody_takes_is_ended_with_its_lease() {
+    let world = World::script("say up; while :; do say \"$(seq 1000 | tr '\\n' ' ')\"; done");
+    world.offer(any_spec().await);
+    world.coordinator.until_log("up").await;
+    world.coordinator.with(|state| state.unreachable = true);
+    world.until_empty().await;
+    world.builder.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_lease_that_somebody_else_has_kills_the_machine() {
     let world = World::script(FOREVER);
     world.offer(any_spec().await);
