@@ -223,6 +223,15 @@ impl Links<'_> {
         self.set(id, row).await
     }
 
+    /// Notes that a link was looked at just now, whatever came of it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn looked_at(&self, id: LinkId) -> Result<(), StoreError> {
+        let now = Timestamp::now().millis();
+        self.set(id, entity::ActiveModel { verified_at: Set(Some(now)), ..Default::default() }).await
+    }
+
     /// Notes what the account is called now.
     ///
     /// # Errors

@@ -146,6 +146,29 @@ impl Outbox<'_> {
         self.list("SELECT * FROM outbox WHERE link_id = $1 ORDER BY place", [link.uuid().into()]).await
     }
 
+    /// Takes a row for this process until `until`. Says whether it is ours: on PostgreSQL another replica may
+    /// have been faster. On SQLite there is only one process, and nothing to take.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn claim(&self, row: &OutboxRow, until: Timestamp) -> Result<bool, StoreError> {
+        if !self.0.is_postgres() {
+            return Ok(true);
+        }
+        let sql = "UPDATE outbox SET next_attempt_at = $3
+                   WHERE id = $1 AND state = 'pending' AND next_attempt_at = $2";
+        let values = [row.id.uuid().into(), row.next_attempt_at.millis().into(), until.millis().into()];
+        Ok(self.0.execute(sql, values).await? == 1)
+    }
+
+    /// How many rows are to be done now, or are being tried again.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn count_pending(&self) -> Result<i64, StoreError> {
+        Ok(self.0.scalar("SELECT COUNT(*) FROM outbox WHERE state = 'pending'", []).await?.unwrap_or(0))
+    }
+
     /// It failed: tries again later.
     ///
     /// # Errors

@@ -152,6 +152,8 @@ words! {
         RemoveDeployKey = "remove_deploy_key",
         /// Give back a link's grant or token, and erase it.
         RevokeCredential = "revoke_credential",
+        /// Compare all heads of a source repository with the forge's.
+        ObserveHeads = "observe_heads",
         /// Show at the provider how a build stands.
         CommitStatus = "commit_status",
     }

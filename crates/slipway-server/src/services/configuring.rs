@@ -1,0 +1,556 @@
+//! Configuring automated builds.
+//!
+//! Saving is one transaction: source repository, configuration, rules, variables, what is wanted at the
+//! provider and the outbox rows that make it, and the request to remember all present heads (order.md,
+//! "First sight"). What has to be asked of the forge is asked before, and what has to be done there is done
+//! after, by the outbox: a crash in between leaves nothing half made.
+
+use std::{sync::Arc, time::Duration};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use slipway_forge::RepositoryPath;
+use slipway_rules::{BuildRule, RulePreview, RuleWarning, Settings, preview};
+use slipway_store::{
+    Configuration, ConfigurationFields, Link, NewAct, Repository, Resource, SourceRepository, Store,
+    StoreError, StoredRule, Trigger, Tx, Variable,
+};
+use slipway_types::{
+    ConfigurationId, RuleId, SlugName, TriggerId,
+    forge::{ResourceKind, ResourceState},
+    rights::Level,
+    rule::{Autotest, ConfigurationState, DeliveryMode, RuleFields, Supersede},
+};
+use slipway_vault::TokenHash;
+use url::Url;
+
+use super::{
+    Access, Caller, Granted, RuleProblem, ServiceError, act,
+    config::Config,
+    forges::Forges,
+    linked_forges::facts,
+    outbox::push_observe,
+    queue::Queue,
+    resources,
+    sources::{Linked, SourceChoice, Sources},
+    unlinking::ended,
+    wake::Wake,
+};
+
+/// The most rules of one configuration.
+const MAX_RULES: usize = 100;
+/// The most variables of one configuration.
+const MAX_VARIABLES: usize = 200;
+/// The longest value of a variable, in bytes: room for a private key, and for an environment.
+const MAX_VALUE: usize = 64 << 10;
+/// The most branches and tags that rules are tried on in a preview.
+const MAX_PREVIEW: usize = 2000;
+/// The shortest and the longest interval of polling.
+const POLL: std::ops::RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(24);
+
+/// Configures automated builds.
+#[derive(Debug, Clone)]
+pub struct Configuring {
+    store: Store,
+    access: Access,
+    sources: Sources,
+    queue: Queue,
+    config: Arc<Config>,
+    outbox: Wake,
+}
+
+/// A configuration as it is entered.
+#[derive(Debug, Clone)]
+pub struct ConfigurationForm {
+    /// From what to build.
+    pub source: SourceChoice,
+    /// What else is set.
+    pub fields: ConfigurationFields,
+    /// The rules; none on the first save gives the default rule.
+    pub rules: Vec<RuleForm>,
+    /// The variables; one that is missing is removed.
+    pub variables: Vec<VariableForm>,
+    /// The version that this was made from; none for a first save.
+    pub version: Option<i64>,
+}
+
+/// A rule as it is entered.
+#[derive(Debug, Clone)]
+pub struct RuleForm {
+    /// The rule that is edited; none for a new one.
+    pub id: Option<RuleId>,
+    /// What was entered.
+    pub fields: RuleFields,
+}
+
+/// A variable as it is entered.
+#[derive(Debug, Clone)]
+pub struct VariableForm {
+    /// Its name.
+    pub name: String,
+    /// Its value; none keeps the one there is.
+    pub value: Option<SecretString>,
+}
+
+/// A configuration as the page shows it.
+#[derive(Debug, Clone)]
+pub struct ConfigurationView {
+    /// The configuration.
+    pub configuration: Configuration,
+    /// Its rules, in order.
+    pub rules: Vec<StoredRule>,
+    /// What the rules may say but hardly mean: which rule, and what.
+    pub warnings: Vec<(RuleId, RuleWarning)>,
+    /// Its variables; never their values.
+    pub variables: Vec<Variable>,
+    /// Its build triggers.
+    pub triggers: Vec<Trigger>,
+    /// From what it builds.
+    pub source: SourceRepository,
+    /// The forge's stable name.
+    pub forge: String,
+    /// The link that serves it, if there is one.
+    pub link: Option<Link>,
+    /// The webhook that serves it.
+    pub hook: Option<Resource>,
+    /// The deploy key that serves it.
+    pub key: Option<Resource>,
+}
+
+/// A webhook to be added by hand, where Slipway may not: address and secret, for an administrator's eyes.
+#[derive(Debug, Clone)]
+pub struct HookByHand {
+    /// Where deliveries go.
+    pub url: Url,
+    /// What they are signed with.
+    pub secret: SecretString,
+}
+
+/// What saving gave.
+#[derive(Debug, Clone)]
+pub struct Saved {
+    /// The configuration.
+    pub configuration: ConfigurationId,
+    /// Its version now.
+    pub version: i64,
+}
+
+/// The settings of a first configuration, before a person has changed any.
+pub fn default_fields() -> ConfigurationFields {
+    ConfigurationFields {
+        autotest: Autotest::Off,
+        repository_links: false,
+        delivery_mode: DeliveryMode::Webhook,
+        poll_interval: Duration::from_mins(5),
+        supersede: Supersede::Branches,
+        time_limit: None,
+        builder_labels: Vec::new(),
+    }
+}
+
+impl Configuring {
+    /// Over this store and these forges.
+    pub fn new(store: Store, forges: Forges, queue: Queue, config: Arc<Config>, outbox: Wake) -> Self {
+        Self {
+            access: Access::new(store.clone()),
+            sources: Sources::new(store.clone(), forges),
+            store,
+            queue,
+            config,
+            outbox,
+        }
+    }
+
+    /// The configuration of a repository; none where there is none yet.
+    ///
+    /// # Errors
+    /// As [`Access::repository`], for reading.
+    pub async fn view(
+        &self,
+        caller: &Caller,
+        namespace: &SlugName,
+        repository: &SlugName,
+    ) -> Result<Option<ConfigurationView>, ServiceError> {
+        let granted = self.access.repository(caller, namespace, repository, Level::Read).await?;
+        let found = self.store.configurations().of_repository(granted.repository.id).await?;
+        let Some(configuration) = found else {
+            return Ok(None);
+        };
+        let source = self.store.source_repositories().get(configuration.source).await?;
+        let forge = self.store.forges().find(source.forge).await?;
+        let link = self.store.links().current(source.namespace, source.forge).await?;
+        let (mut hook, mut key) = (None, None);
+        if let Some(link) = &link {
+            let resources = self.store.provider_resources();
+            hook = resources.serving(source.id, link.id, ResourceKind::Webhook).await?;
+            key = resources.serving(source.id, link.id, ResourceKind::DeployKey).await?;
+        }
+        let rules = self.store.configurations().rules(configuration.id).await?;
+        Ok(Some(ConfigurationView {
+            warnings: warnings(&rules),
+            rules,
+            variables: self.store.variables().of(configuration.id).await?,
+            triggers: self.store.triggers().of(configuration.id).await?,
+            forge: forge.map(|forge| forge.fields.name).unwrap_or_default(),
+            source,
+            link,
+            hook,
+            key,
+            configuration,
+        }))
+    }
+
+    /// Address and secret of a webhook that Slipway may not make itself; none where it need not be added.
+    ///
+    /// # Errors
+    /// As [`Access::repository`], for administrators.
+    pub async fn hook_by_hand(
+        &self,
+        caller: &Caller,
+        namespace: &SlugName,
+        repository: &SlugName,
+    ) -> Result<Option<HookByHand>, ServiceError> {
+        self.access.repository(caller, namespace, repository, Level::Admin).await?;
+        let view = self.view(caller, namespace, repository).await?;
+        let hook = view.and_then(|view| view.hook).filter(|hook| hook.state == ResourceState::Failed);
+        let Some(hook) = hook else {
+            return Ok(None);
+        };
+        let secrets = self.store.provider_resources().open_secrets(hook.id).await?;
+        Ok(secrets.zip(hook.hook_path).map(|(secrets, path)| HookByHand {
+            url: self.config.hook_url(&path),
+            secret: secrets.current,
+        }))
+    }
+
+    /// *Save*. *Save and build* is this, then a trigger of the rules.
+    ///
+    /// # Errors
+    /// [`ServiceError::Rules`] pointing at rule, field and place; [`ServiceError::Invalid`] for other fields;
+    /// [`ServiceError::Stale`] when somebody else has saved meanwhile; [`ServiceError::Conflict`] without a link;
+    /// what the forge says of the repository.
+    pub async fn save(
+        &self,
+        caller: &Caller,
+        namespace: &SlugName,
+        repository: &SlugName,
+        form: &ConfigurationForm,
+    ) -> Result<Saved, ServiceError> {
+        let granted = self.access.repository(caller, namespace, repository, Level::Admin).await?;
+        let there = self.store.configurations().of_repository(granted.repository.id).await?;
+        let mut rules = parse(&form.rules)?;
+        let variables = variables(&form.variables)?;
+        check(&form.fields)?;
+        let linked = self.sources.linked(caller, namespace, &form.source.forge).await?;
+        let found = self.find(&linked, &form.source.path).await?;
+        if rules.is_empty() {
+            if there.is_some() {
+                return Err(ServiceError::invalid("rules", "keep one build rule, or delete the build configuration"));
+            }
+            let branch = found.default_branch.as_deref().unwrap_or("main");
+            rules.push(StoredRule { id: RuleId::fresh(), fields: RuleFields::default_for(branch) });
+        }
+        let tx = self.store.begin().await?;
+        let source = tx
+            .source_repositories()
+            .ensure(granted.namespace.id, linked.link.forge, &facts(&found))
+            .await?;
+        let before = there.as_ref().map(|there| there.source);
+        if before != Some(source.id) {
+            // Choosing a source reaches everything that the link sees.
+            self.access.owned_namespace(caller, namespace).await?;
+        }
+        let saved = write(&tx, &granted.repository, there.as_ref(), &source, form).await?;
+        keep_ids(&tx, saved.configuration, &mut rules).await?;
+        tx.configurations().set_rules(saved.configuration, &rules).await?;
+        tx.variables().replace(saved.configuration, &variables).await.map_err(without_value)?;
+        if form.fields.delivery_mode != DeliveryMode::Polling {
+            resources::want(&tx, &linked.link, &source, ResourceKind::Webhook).await?;
+        }
+        resources::want(&tx, &linked.link, &source, ResourceKind::DeployKey).await?;
+        if source.baselined_at.is_none() || there.as_ref().is_none_or(|it| it.state != ConfigurationState::Active) {
+            begin_anew(&tx, &source, saved.configuration, caller).await?;
+        }
+        if let Some(before) = before.filter(|before| *before != source.id) {
+            release(&tx, before).await?;
+        }
+        tx.audit().record(&about(caller, "configuration.saved", &granted, &source.full_name())).await?;
+        tx.commit().await?;
+        self.outbox.up();
+        Ok(saved)
+    }
+
+    /// *Delete build configuration*, with its rules, variables and triggers. The last configuration of a source
+    /// repository takes hook and key with it. Images and builds stay.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`] for others than owners; [`ServiceError::NotFound`] without a configuration.
+    pub async fn delete(
+        &self,
+        caller: &Caller,
+        namespace: &SlugName,
+        repository: &SlugName,
+    ) -> Result<(), ServiceError> {
+        let granted = self.access.repository(caller, namespace, repository, Level::Owner).await?;
+        let tx = self.store.begin().await?;
+        let there = tx.configurations().of_repository(granted.repository.id).await?.ok_or(NO_CONFIGURATION)?;
+        tx.configurations().delete(there.id).await?;
+        release(&tx, there.source).await?;
+        tx.audit().record(&about(caller, "configuration.deleted", &granted, &there.id.to_string())).await?;
+        tx.commit().await?;
+        self.outbox.up();
+        ended(self.queue.disconnect(there.id).await)
+    }
+
+    /// What rules as they are being entered would do with today's branches and tags.
+    ///
+    /// # Errors
+    /// [`ServiceError::Rules`] pointing at rule, field and place; what the forge says.
+    pub async fn preview(
+        &self,
+        caller: &Caller,
+        namespace: &SlugName,
+        repository: &SlugName,
+        source: &SourceChoice,
+        rules: &[RuleForm],
+        autotest: Autotest,
+    ) -> Result<Preview, ServiceError> {
+        self.access.repository(caller, namespace, repository, Level::Admin).await?;
+        let rules = compile(rules)?;
+        let heads = self.sources.refs(caller, namespace, source).await?;
+        let of = heads.len();
+        let tried: Vec<_> = heads.into_iter().take(MAX_PREVIEW).map(|head| (head.name, head.commit)).collect();
+        let warnings = rules.iter().map(|rule| (rule.id(), rule.warnings())).collect();
+        let settings = Settings { autotest, rules };
+        let tried_count = tried.len();
+        // Many names times many expressions: off the threads that serve everybody.
+        let rules = tokio::task::spawn_blocking(move || preview(&settings, &tried))
+            .await
+            .map_err(|_| ServiceError::Internal("the preview was ended"))?;
+        Ok(Preview { rules, warnings, tried: tried_count, of })
+    }
+
+    /// Makes a build trigger; its address is shown this once.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`] without a configuration.
+    pub async fn create_trigger(
+        &self,
+        caller: &Caller,
+        namespace: &SlugName,
+        repository: &SlugName,
+        name: &str,
+    ) -> Result<(TriggerId, SecretString), ServiceError> {
+        let granted = self.access.repository(caller, namespace, repository, Level::Admin).await?;
+        let name = name.trim();
+        if name.is_empty() || name.chars().count() > 100 {
+            return Err(ServiceError::invalid("name", "say in 1 to 100 characters who calls it"));
+        }
+        let (token, hash) = TokenHash::generate("slw_trg");
+        let tx = self.store.begin().await?;
+        let there = tx.configurations().of_repository(granted.repository.id).await?.ok_or(NO_CONFIGURATION)?;
+        let id = tx.triggers().insert(there.id, name, hash.as_str(), caller.user).await?;
+        tx.audit().record(&about(caller, "trigger.created", &granted, name)).await?;
+        tx.commit().await?;
+        let url = self.config.trigger_url(&there.source.to_string(), token.expose_secret());
+        Ok((id, url.to_string().into()))
+    }
+
+    /// Revokes a build trigger: its address starts nothing from now on.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`] when the repository has no such trigger.
+    pub async fn revoke_trigger(
+        &self,
+        caller: &Caller,
+        namespace: &SlugName,
+        repository: &SlugName,
+        id: TriggerId,
+    ) -> Result<(), ServiceError> {
+        let granted = self.access.repository(caller, namespace, repository, Level::Admin).await?;
+        let tx = self.store.begin().await?;
+        let there = tx.configurations().of_repository(granted.repository.id).await?.ok_or(NO_CONFIGURATION)?;
+        if !tx.triggers().delete(there.id, id).await? {
+            return Err(ServiceError::NotFound { what: "the build trigger" });
+        }
+        tx.audit().record(&about(caller, "trigger.revoked", &granted, &id.to_string())).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn find(&self, linked: &Linked, path: &RepositoryPath) -> Result<slipway_forge::Repository, ServiceError> {
+        let key = slipway_forge::RepositoryKey::Path(path);
+        let found = linked.forge.repository(&linked.token, key).await;
+        if let Err(slipway_forge::ForgeError::NotFound { .. }) = &found {
+            return Err(ServiceError::invalid(
+                "source",
+                format!("{} does not exist at {}, or the linked account cannot see it", path, linked.forge.config().display_name),
+            ));
+        }
+        self.sources.heard(&linked.link, found).await
+    }
+}
+
+/// What rules would do with today's branches and tags.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// Per rule, in order.
+    pub rules: Vec<RulePreview>,
+    /// What the rules may say but hardly mean.
+    pub warnings: Vec<(RuleId, Vec<RuleWarning>)>,
+    /// On how many branches and tags they were tried.
+    pub tried: usize,
+    /// How many there are.
+    pub of: usize,
+}
+
+const NO_CONFIGURATION: ServiceError = ServiceError::NotFound { what: "the build configuration" };
+
+/// Compiles rules, collecting what is wrong with each.
+fn compile(rules: &[RuleForm]) -> Result<Vec<BuildRule>, ServiceError> {
+    if rules.len() > MAX_RULES {
+        return Err(ServiceError::invalid("rules", format!("at most {MAX_RULES} build rules")));
+    }
+    let (mut good, mut problems) = (Vec::new(), Vec::new());
+    for (index, rule) in rules.iter().enumerate() {
+        match BuildRule::parse(rule.id.unwrap_or_else(RuleId::fresh), rule.fields.clone()) {
+            Ok(rule) => good.push(rule),
+            Err(error) => problems.push(RuleProblem { rule: index, error }),
+        }
+    }
+    if problems.is_empty() { Ok(good) } else { Err(ServiceError::Rules(problems)) }
+}
+
+fn parse(rules: &[RuleForm]) -> Result<Vec<StoredRule>, ServiceError> {
+    let rules = compile(rules)?;
+    Ok(rules.into_iter().map(|rule| StoredRule { id: rule.id(), fields: rule.fields().clone() }).collect())
+}
+
+fn warnings(rules: &[StoredRule]) -> Vec<(RuleId, RuleWarning)> {
+    let parsed = rules.iter().filter_map(|rule| BuildRule::parse(rule.id, rule.fields.clone()).ok());
+    parsed.flat_map(|rule| rule.warnings().into_iter().map(move |warning| (rule.id(), warning))).collect()
+}
+
+/// A rule keeps its id only if it is this configuration's: an id from elsewhere would take another one's history.
+async fn keep_ids(tx: &Tx, configuration: ConfigurationId, rules: &mut [StoredRule]) -> Result<(), ServiceError> {
+    let there = tx.configurations().rules(configuration).await?;
+    let mut kept = Vec::new();
+    for rule in rules {
+        if kept.contains(&rule.id) || !there.iter().any(|there| there.id == rule.id) {
+            rule.id = RuleId::fresh();
+        }
+        kept.push(rule.id);
+    }
+    Ok(())
+}
+
+fn check(fields: &ConfigurationFields) -> Result<(), ServiceError> {
+    if fields.delivery_mode != DeliveryMode::Webhook && !POLL.contains(&fields.poll_interval) {
+        return Err(ServiceError::invalid("poll_interval", "poll every minute at most, and once a day at least"));
+    }
+    if fields.time_limit.is_some_and(|limit| limit < Duration::from_mins(1)) {
+        return Err(ServiceError::invalid("time_limit", "give a build one minute at least"));
+    }
+    let plain = |label: &String| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+        !label.is_empty() && label.len() <= 63 && label.chars().all(allowed)
+    };
+    if fields.builder_labels.len() > 20 || !fields.builder_labels.iter().all(plain) {
+        return Err(ServiceError::invalid("builder_labels", "labels have letters, digits, `-`, `_`, `.` and `/`"));
+    }
+    Ok(())
+}
+
+fn variables(forms: &[VariableForm]) -> Result<Vec<(String, Option<SecretString>)>, ServiceError> {
+    if forms.len() > MAX_VARIABLES {
+        return Err(ServiceError::invalid("variables", format!("at most {MAX_VARIABLES} variables")));
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for form in forms {
+        let name = form.name.as_str();
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.is_empty() || name.len() > 255 || !name.chars().all(plain) || name.starts_with(|c: char| c.is_ascii_digit())
+        {
+            let message = "a variable's name has letters, digits and `_`, and does not begin with a digit";
+            return Err(ServiceError::invalid("variables", format!("{name:?}: {message}")));
+        }
+        if names.contains(&name) {
+            return Err(ServiceError::invalid("variables", format!("{name} is there twice")));
+        }
+        names.push(name);
+        let value = form.value.as_ref().map(SecretString::expose_secret).unwrap_or_default();
+        if value.len() > MAX_VALUE {
+            return Err(ServiceError::invalid("variables", format!("{name} is longer than {MAX_VALUE} bytes")));
+        }
+        if value.contains('\0') {
+            return Err(ServiceError::invalid("variables", format!("{name} holds a NUL, which no program can be given")));
+        }
+    }
+    Ok(forms.iter().map(|form| (form.name.clone(), form.value.clone())).collect())
+}
+
+fn without_value(error: StoreError) -> ServiceError {
+    match error {
+        StoreError::NotFound(what) => {
+            ServiceError::invalid("variables", format!("{what} is not there to be kept: enter one"))
+        }
+        other => other.into(),
+    }
+}
+
+async fn write(
+    tx: &Tx,
+    repository: &Repository,
+    there: Option<&Configuration>,
+    source: &SourceRepository,
+    form: &ConfigurationForm,
+) -> Result<Saved, ServiceError> {
+    let Some(there) = there else {
+        let id = tx.configurations().insert(repository.id, source.id, &form.fields).await.map_err(|error| match error {
+            StoreError::Conflict(_) => ServiceError::Stale,
+            other => other.into(),
+        })?;
+        return Ok(Saved { configuration: id, version: 1 });
+    };
+    let version = form.version.unwrap_or(there.version);
+    if !tx.configurations().update(there.id, version, source.id, &form.fields).await? {
+        return Err(ServiceError::Stale);
+    }
+    Ok(Saved { configuration: there.id, version: version + 1 })
+}
+
+/// Remembers all heads as they are now, without builds, unless another configuration has them observed already.
+async fn begin_anew(
+    tx: &Tx,
+    source: &SourceRepository,
+    configuration: ConfigurationId,
+    caller: &Caller,
+) -> Result<(), ServiceError> {
+    let others = tx.configurations().of_source(source.id).await?;
+    let observed = others.iter().any(|it| it.id != configuration && it.state == ConfigurationState::Active);
+    if observed && source.baselined_at.is_some() {
+        return Ok(());
+    }
+    tx.source_repositories().set_baselined(source.id, None).await?;
+    push_observe(tx, source, caller.user).await?;
+    Ok(())
+}
+
+/// A configuration has left a source repository: the last one to go takes hook and key with it.
+async fn release(tx: &Tx, source: slipway_types::SourceId) -> Result<(), ServiceError> {
+    if !tx.configurations().of_source(source).await?.is_empty() {
+        return Ok(());
+    }
+    let source = tx.source_repositories().get(source).await?;
+    tx.source_repositories().set_baselined(source.id, None).await?;
+    if let Some(link) = tx.links().current(source.namespace, source.forge).await? {
+        resources::unwant_all(tx, &link, &source).await?;
+    }
+    Ok(())
+}
+
+fn about<'a>(caller: &'a Caller, what: &'a str, granted: &Granted, object: &'a str) -> NewAct<'a> {
+    NewAct {
+        namespace: Some(granted.namespace.id),
+        repository: Some(granted.repository.id),
+        ..act(caller, what, object)
+    }
+}

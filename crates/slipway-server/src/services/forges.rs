@@ -1,0 +1,355 @@
+//! Forges as the use cases need them: connected, with a token that works.
+//!
+//! A provider's address, client id and secret come from the store; nothing is compiled in. A token that
+//! expires is renewed early and once for all who wait: inside this process by a lock per credential,
+//! between processes by compare-and-set in the store. Invariant kept here: a new refresh token is durable
+//! before the access token that came with it is used, since the old one is spent.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use slipway_forge::{Forge, ForgeConfig, ForgeError, Grant, HttpClient, OauthError, Scopes, connect};
+use slipway_store::{
+    Credential, ForgeClient, ForgeFields, ForgeRecord, Link, LinkHealth, SourceRepository, Store, StoreError, Tokens,
+};
+use slipway_types::{
+    CredentialId, ForgeClientId, ForgeId, LinkId, SourceId, Timestamp,
+    forge::{ClientKind, Health, HealthReason, LinkState},
+};
+
+use super::ServiceError;
+
+/// A token is renewed when less than this is left of it, or a fifth of its life where that is less.
+const EARLY: Duration = Duration::from_mins(5);
+
+/// The forges.
+#[derive(Clone)]
+pub struct Forges {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    http: HttpClient,
+    connected: Mutex<HashMap<ForgeClientId, Connected>>,
+    renewing: Mutex<HashMap<CredentialId, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// A forge, and what it was connected by: another configuration, another connection.
+struct Connected {
+    fields: ForgeFields,
+    client_id: String,
+    secret: SecretString,
+    forge: Arc<dyn Forge>,
+}
+
+impl Connected {
+    fn is(&self, fields: &ForgeFields, client: &ForgeClient, secret: &SecretString) -> bool {
+        self.fields == *fields
+            && self.client_id == client.client_id
+            && self.secret.expose_secret() == secret.expose_secret()
+    }
+}
+
+/// Why there is no token for something.
+#[derive(Debug, thiserror::Error)]
+pub enum NoToken {
+    /// The namespace has no link at this forge any more.
+    #[error("no account is linked for this; link one under Linked accounts")]
+    NotLinked,
+    /// The forge has no OAuth client.
+    #[error("this forge has no OAuth client; an administrator enters one under Source providers")]
+    NotConfigured,
+    /// The access has ended and cannot be renewed.
+    #[error("the linked account's access has expired; link it again")]
+    Expired,
+    /// The forge did not renew it.
+    #[error(transparent)]
+    Renewal(#[from] OauthError),
+    /// The store did not answer.
+    #[error("Slipway's own records could not be read or written")]
+    Store(#[from] StoreError),
+}
+
+impl NoToken {
+    /// Stable word for the database, the API and the metrics.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::NotLinked => "not_linked",
+            Self::NotConfigured => "forge_not_configured",
+            Self::Expired => "token_expired",
+            Self::Renewal(error) => error.kind(),
+            Self::Store(error) => error.kind(),
+        }
+    }
+
+    /// Whether asking again later, unchanged, may succeed.
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::NotLinked | Self::NotConfigured | Self::Expired => false,
+            Self::Renewal(OauthError::Forge(error)) => error.is_transient(),
+            Self::Renewal(_) => false,
+            Self::Store(_) => true,
+        }
+    }
+}
+
+impl From<NoToken> for ServiceError {
+    fn from(error: NoToken) -> Self {
+        match error {
+            NoToken::Store(error) => error.into(),
+            NoToken::Renewal(error) => error.into(),
+            other => Self::Conflict { kind: other.kind(), message: other.to_string() },
+        }
+    }
+}
+
+impl std::fmt::Debug for Forges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Forges")
+    }
+}
+
+impl Forges {
+    /// Over this store, asking through this client.
+    pub fn new(store: Store, http: HttpClient) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                http,
+                connected: Mutex::default(),
+                renewing: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The forge behind an OAuth client.
+    ///
+    /// # Errors
+    /// [`NoToken::NotConfigured`] where there is no such client.
+    pub async fn by_client(&self, id: ForgeClientId) -> Result<Arc<dyn Forge>, NoToken> {
+        let client = self.inner.store.forges().client(id).await?.ok_or(NoToken::NotConfigured)?;
+        let record = self.inner.store.forges().find(client.forge).await?.ok_or(NoToken::NotConfigured)?;
+        self.connected(record, client).await
+    }
+
+    /// A forge, by its OAuth client, and that client.
+    ///
+    /// # Errors
+    /// [`NoToken::NotConfigured`] where there is none.
+    pub async fn by_id(&self, id: ForgeId) -> Result<(Arc<dyn Forge>, ForgeClient), NoToken> {
+        let record = self.inner.store.forges().find(id).await?.ok_or(NoToken::NotConfigured)?;
+        let client = self.inner.store.forges().client_of(id, ClientKind::Oauth).await?;
+        let client = client.ok_or(NoToken::NotConfigured)?;
+        Ok((self.connected(record, client.clone()).await?, client))
+    }
+
+    /// The forge of a source repository, and a token that reaches it: that of its namespace's link.
+    ///
+    /// # Errors
+    /// [`NoToken`]
+    pub async fn for_source(&self, source: SourceId) -> Result<(Arc<dyn Forge>, SecretString), NoToken> {
+        let source = self.inner.store.source_repositories().get(source).await?;
+        let link = self.link_of(&source).await?;
+        self.for_link(&link).await
+    }
+
+    /// The link in use that reaches a source repository.
+    ///
+    /// # Errors
+    /// [`NoToken::NotLinked`] where there is none.
+    pub async fn link_of(&self, source: &SourceRepository) -> Result<Link, NoToken> {
+        let link = self.inner.store.links().current(source.namespace, source.forge).await?;
+        link.ok_or(NoToken::NotLinked)
+    }
+
+    /// The forge of a link and its token. Also of one that is being taken apart.
+    ///
+    /// # Errors
+    /// [`NoToken`]
+    pub async fn for_link(&self, link: &Link) -> Result<(Arc<dyn Forge>, SecretString), NoToken> {
+        let credential = link.credential.ok_or(NoToken::NotLinked)?;
+        let credential = self.inner.store.credentials().find(credential).await?.ok_or(NoToken::NotLinked)?;
+        let forge = self.by_client(credential.client).await?;
+        let token = self.token(credential.id).await?;
+        Ok((forge, token))
+    }
+
+    /// A credential's access token, renewed first where it is about to end.
+    ///
+    /// # Errors
+    /// [`NoToken::Expired`] when it cannot be renewed; the links are marked so then.
+    pub async fn token(&self, id: CredentialId) -> Result<SecretString, NoToken> {
+        let credential = self.credential(id).await?;
+        if !ends_soon(&credential) {
+            return Ok(self.inner.store.credentials().open_access_token(id).await?);
+        }
+        let renewing = self.renewing(id);
+        let _alone = renewing.lock().await;
+        // Whoever was here before has renewed it for us.
+        let credential = self.credential(id).await?;
+        if !ends_soon(&credential) {
+            return Ok(self.inner.store.credentials().open_access_token(id).await?);
+        }
+        match self.renew(&credential).await {
+            Err(error) if error.is_transient() && !has_ended(&credential) => {
+                tracing::warn!(credential = %id, error = error.kind(), "a token could not be renewed yet");
+                Ok(self.inner.store.credentials().open_access_token(id).await?)
+            }
+            result => result,
+        }
+    }
+
+    async fn renew(&self, credential: &Credential) -> Result<SecretString, NoToken> {
+        let store = &self.inner.store;
+        let Some(refresh) = store.credentials().open_refresh_token(credential.id).await? else {
+            self.mark_credential(credential.id, HealthReason::TokenExpired, "the access has expired").await?;
+            return Err(NoToken::Expired);
+        };
+        let forge = self.by_client(credential.client).await?;
+        let grant = match forge.refresh(&refresh).await {
+            Ok(grant) => grant,
+            Err(OauthError::RefreshRefused { .. } | OauthError::CodeExpired { .. }) => {
+                return self.refused(credential).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let tokens = tokens_of(&grant, || scopes_of(credential));
+        let tx = store.begin().await?;
+        let ours = tx.credentials().replace_tokens(credential.id, credential.obtained_at, &tokens).await?;
+        tx.commit().await?;
+        if ours {
+            return Ok(tokens.access);
+        }
+        // Another process, or a person who linked again, was faster; theirs is the one that counts.
+        Ok(store.credentials().open_access_token(credential.id).await?)
+    }
+
+    /// A refused refresh token may have been spent by another process: then there is a newer one.
+    async fn refused(&self, credential: &Credential) -> Result<SecretString, NoToken> {
+        let now = self.credential(credential.id).await?;
+        if now.obtained_at != credential.obtained_at {
+            return Ok(self.inner.store.credentials().open_access_token(credential.id).await?);
+        }
+        let detail = "the forge does not renew the access any more";
+        self.mark_credential(credential.id, HealthReason::TokenExpired, detail).await?;
+        Err(NoToken::Expired)
+    }
+
+    /// Feeds a failed call into the health of its link. What concerns one repository only, or only this
+    /// moment, says nothing of the link.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn note_failure(&self, link: LinkId, error: &ForgeError) -> Result<(), StoreError> {
+        let (health, reason) = match error.health_reason() {
+            Some(reason @ (HealthReason::TokenRevoked | HealthReason::AccountSuspended)) => (Health::Broken, reason),
+            Some(reason @ HealthReason::ScopesMissing) => (Health::NeedsAttention, reason),
+            _ => return Ok(()),
+        };
+        let tx = self.inner.store.begin().await?;
+        tx.links().set_health(link, &LinkHealth::because(health, reason, error.to_string())).await?;
+        tx.commit().await
+    }
+
+    async fn mark_credential(&self, id: CredentialId, reason: HealthReason, detail: &str) -> Result<(), StoreError> {
+        let tx = self.inner.store.begin().await?;
+        for link in tx.links().of_credential(id).await? {
+            if link.state == LinkState::Linked {
+                tx.links().set_health(link.id, &LinkHealth::because(Health::Broken, reason, detail)).await?;
+            }
+        }
+        tx.commit().await
+    }
+
+    async fn credential(&self, id: CredentialId) -> Result<Credential, NoToken> {
+        self.inner.store.credentials().find(id).await?.ok_or(NoToken::NotLinked)
+    }
+
+    fn renewing(&self, id: CredentialId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut renewing = self.inner.renewing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only those that somebody holds are worth keeping.
+        renewing.retain(|_, lock| Arc::strong_count(lock) > 1);
+        Arc::clone(renewing.entry(id).or_default())
+    }
+
+    async fn connected(&self, record: ForgeRecord, client: ForgeClient) -> Result<Arc<dyn Forge>, NoToken> {
+        let secret = self.inner.store.forges().open_client_secret(client.id).await?;
+        let mut connected = self.inner.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(there) = connected.get(&client.id).filter(|there| there.is(&record.fields, &client, &secret)) {
+            return Ok(Arc::clone(&there.forge));
+        }
+        let forge = connect(config(&record, &client, secret.clone()), self.inner.http.clone());
+        let fresh = Connected {
+            fields: record.fields,
+            client_id: client.client_id,
+            secret,
+            forge: Arc::clone(&forge),
+        };
+        connected.insert(client.id, fresh);
+        Ok(forge)
+    }
+
+    /// A forge as it would be with these fields, for trying them out.
+    pub(super) fn try_out(&self, fields: &ForgeFields, client_id: &str, secret: SecretString) -> Arc<dyn Forge> {
+        let config = ForgeConfig {
+            id: ForgeId::fresh(),
+            kind: fields.kind,
+            name: fields.name.clone(),
+            display_name: fields.display_name.clone(),
+            web_url: fields.web_url.clone(),
+            api_url: fields.api_url.clone(),
+            client_id: client_id.to_owned(),
+            client_secret: secret,
+            known_hosts: fields.known_hosts.clone(),
+        };
+        connect(config, self.inner.http.clone())
+    }
+}
+
+fn config(record: &ForgeRecord, client: &ForgeClient, secret: SecretString) -> ForgeConfig {
+    let fields = &record.fields;
+    ForgeConfig {
+        id: record.id,
+        kind: fields.kind,
+        name: fields.name.clone(),
+        display_name: fields.display_name.clone(),
+        web_url: fields.web_url.clone(),
+        api_url: fields.api_url.clone(),
+        client_id: client.client_id.clone(),
+        client_secret: secret,
+        known_hosts: fields.known_hosts.clone(),
+    }
+}
+
+/// What an exchange gave, as it is stored. `scopes` says which, where the answer does not.
+pub(super) fn tokens_of(grant: &Grant, scopes: impl FnOnce() -> Scopes) -> Tokens {
+    let scopes = grant.scopes.clone().unwrap_or_else(scopes);
+    Tokens {
+        access: grant.access_token.clone(),
+        refresh: grant.refresh_token.clone(),
+        expires_at: grant.expires_in.map(|life| Timestamp::now().plus(life)),
+        scopes: scopes.iter().map(str::to_owned).collect(),
+    }
+}
+
+/// The scopes that a credential has.
+pub(super) fn scopes_of(credential: &Credential) -> Scopes {
+    credential.scopes.iter().cloned().collect()
+}
+
+fn ends_soon(credential: &Credential) -> bool {
+    let Some(end) = credential.expires_at else {
+        return false;
+    };
+    let early = EARLY.min(end.since(credential.obtained_at) / 5);
+    Timestamp::now().plus(early) >= end
+}
+
+fn has_ended(credential: &Credential) -> bool {
+    credential.expires_at.is_some_and(|end| Timestamp::now() >= end)
+}

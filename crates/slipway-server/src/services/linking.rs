@@ -1,0 +1,605 @@
+//! Linking a namespace to an account at a forge (linked-accounts.md, "Linking, step by step").
+//!
+//! Invariants kept here: a `state` is good once, for ten minutes, for the browser session, the namespace
+//! and the forge that it was made for, and whatever else comes back changes nothing. Who was signed in at
+//! the provider is read with the new token, never assumed; another account than before replaces it only
+//! after a person has said so. A token is never kept twice: while the one in use is valid and wide enough,
+//! the new one is given back.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use slipway_forge::{
+    Account, AuthorizeRequest, Forge, Grant, OauthError, Owner, OwnerRole, Pkce, Scopes, TokenCheck,
+    fresh_state,
+};
+use slipway_store::{
+    Credential, CredentialOf, ForgeClient, Link, LinkAttempt, LinkHealth, LinkOwner, LinkTo, Namespace, NewAct,
+    NewLinkAttempt, NewOutboxRow, Store, Tokens, Tx,
+};
+use slipway_types::{
+    CredentialId, LinkId, SlugName, Timestamp,
+    forge::{Health, HealthReason, OutboxKind, OwnerReach, ResourceKind},
+    rights::Role,
+    rule::{ConfigurationState, DeliveryMode},
+};
+use slipway_vault::TokenHash;
+use url::Url;
+
+use super::{
+    Access, Caller, ServiceError, act,
+    config::Config,
+    forges::{Forges, scopes_of, tokens_of},
+    outbox::{RevokeStep, push_observe},
+    resources,
+    wake::Wake,
+};
+
+/// How long a person has to come back from the provider, and to answer a question after that.
+const TERM: Duration = Duration::from_mins(10);
+
+/// Links accounts.
+#[derive(Debug, Clone)]
+pub struct Linking {
+    store: Store,
+    access: Access,
+    forges: Forges,
+    config: Arc<Config>,
+    outbox: Wake,
+}
+
+/// What came of coming back from the provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkOutcome {
+    /// Linked.
+    Linked {
+        /// The link.
+        link: LinkId,
+        /// Whose.
+        namespace: SlugName,
+    },
+    /// Another account than the one linked before was signed in at the provider: ask the person.
+    OtherAccount(OtherAccount),
+}
+
+/// Another account than the one linked before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherAccount {
+    /// Names the exchange that waits for an answer; good in this browser session only.
+    pub pending: String,
+    /// Whose link.
+    pub namespace: SlugName,
+    /// The forge's name for people.
+    pub forge: String,
+    /// Linked before.
+    pub old: String,
+    /// Signed in at the provider now.
+    pub new: String,
+}
+
+/// What an exchange gave, kept sealed until a person has answered.
+#[derive(Serialize, Deserialize)]
+struct Held {
+    access: String,
+    refresh: Option<String>,
+    expires_at: Option<Timestamp>,
+    scopes: Scopes,
+    account: Account,
+}
+
+/// An exchange that succeeded, and whom it speaks for.
+struct Exchanged {
+    tokens: Tokens,
+    account: Account,
+}
+
+impl Linking {
+    /// Over this store and these forges.
+    pub fn new(store: Store, forges: Forges, config: Arc<Config>, outbox: Wake) -> Self {
+        Self { access: Access::new(store.clone()), store, forges, config, outbox }
+    }
+
+    /// *Link provider*: where to send the person. With `choose`, the provider asks which account.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`] for others than owners, and for access tokens; [`ServiceError::NotFound`]
+    /// without such a forge.
+    pub async fn start(
+        &self,
+        caller: &Caller,
+        namespace: &SlugName,
+        forge: &str,
+        choose: bool,
+    ) -> Result<Url, ServiceError> {
+        let session = caller.session()?;
+        let namespace = self.access.owned_namespace(caller, namespace).await?;
+        let (forge, client) = self.forge(forge).await?;
+        let pkce = forge.supports_pkce().then(Pkce::fresh);
+        let state = fresh_state();
+        let tx = self.store.begin().await?;
+        let linked = tx.links().current(namespace.id, client.forge).await?;
+        tx.link_attempts()
+            .insert(&NewLinkAttempt {
+                state_hash: TokenHash::of(&state).as_str(),
+                session,
+                user: caller.user,
+                namespace: namespace.id,
+                client: client.id,
+                verifier: pkce.as_ref().map(|pkce| &pkce.verifier),
+                expires_at: Timestamp::now().plus(TERM),
+            })
+            .await?;
+        tx.commit().await?;
+        Ok(forge.authorize_url(&AuthorizeRequest {
+            redirect_uri: self.config.callback_url(&forge.config().name),
+            state,
+            pkce_challenge: pkce.as_ref().map(Pkce::challenge),
+            select_account: choose && linked.is_some(),
+        }))
+    }
+
+    /// The person came back from the provider, with this query string.
+    ///
+    /// # Errors
+    /// [`ServiceError::Conflict`] with `state_unknown`, `state_foreign`, `state_used` or `state_expired`,
+    /// [`ServiceError::Oauth`] or [`ServiceError::Forge`] for what the provider said. Nothing has changed then;
+    /// after a transient one the same address may be asked again.
+    pub async fn callback(&self, caller: &Caller, forge: &str, query: &str) -> Result<LinkOutcome, ServiceError> {
+        let (forge, client) = self.forge(forge).await?;
+        let state = parameter(query, "state").ok_or_else(unknown_state)?;
+        let attempt = self.attempt(caller, &state, &client).await?;
+        let namespace = self.access.owns(caller, attempt.namespace).await?;
+        if let Some(error) = forge.callback_error(query) {
+            self.consume(&attempt).await?;
+            self.audit_failure(caller, &namespace, &forge, error.kind()).await?;
+            return Err(error.into());
+        }
+        let code = parameter(query, "code").ok_or_else(unknown_state)?;
+        self.consume(&attempt).await?;
+        let grant = match self.exchange(&forge, &attempt, &code).await {
+            Ok(grant) => grant,
+            Err(error) => {
+                if matches!(&error, OauthError::Forge(error) if error.is_transient()) {
+                    self.reopen(&attempt).await?;
+                }
+                self.audit_failure(caller, &namespace, &forge, error.kind()).await?;
+                return Err(error.into());
+            }
+        };
+        let exchanged = self.identify(&forge, grant).await?;
+        let before = self.store.links().current(namespace.id, client.forge).await?;
+        if let Some(before) = before.filter(|link| link.account_id != exchanged.account.id.as_str()) {
+            return self.ask(&forge, &namespace, &attempt, before, &exchanged).await;
+        }
+        let link = self.finish(caller, &forge, &client, &namespace, exchanged).await?;
+        self.forget(&attempt.state_hash).await?;
+        Ok(LinkOutcome::Linked { link, namespace: namespace.name })
+    }
+
+    /// The person answered whether the other account shall replace the one before. Says what is linked now, if
+    /// anything changed.
+    ///
+    /// # Errors
+    /// [`ServiceError::Conflict`] when the question has expired or was answered before.
+    pub async fn answer(
+        &self,
+        caller: &Caller,
+        pending: &str,
+        replace: bool,
+    ) -> Result<Option<LinkOutcome>, ServiceError> {
+        let session = caller.session()?;
+        let attempt = self.store.link_attempts().find(pending).await?;
+        let attempt = attempt
+            .filter(|attempt| attempt.session == session && attempt.holds_grant)
+            .filter(|attempt| attempt.expires_at > Timestamp::now())
+            .ok_or_else(unknown_state)?;
+        let namespace = self.access.owns(caller, attempt.namespace).await?;
+        let forge = self.forges.by_client(attempt.client).await?;
+        let client = self.store.forges().client(attempt.client).await?.ok_or_else(unknown_state)?;
+        let tx = self.store.begin().await?;
+        let held = tx.link_attempts().open_grant(&attempt.state_hash).await?;
+        // Of two answers, one counts.
+        let ours = tx.link_attempts().delete(&attempt.state_hash).await?;
+        tx.commit().await?;
+        let exchanged = held.filter(|_| ours).map(|held| released(&held)).ok_or_else(unknown_state)??;
+        if !replace {
+            self.give_back(&forge, &exchanged.tokens.access).await;
+            return Ok(None);
+        }
+        let link = self.finish(caller, &forge, &client, &namespace, exchanged).await?;
+        Ok(Some(LinkOutcome::Linked { link, namespace: namespace.name }))
+    }
+
+    /// The question that waits for an answer in this browser session, to show it again.
+    ///
+    /// # Errors
+    /// [`ServiceError::Conflict`] when there is none.
+    pub async fn pending(&self, caller: &Caller, pending: &str) -> Result<OtherAccount, ServiceError> {
+        let session = caller.session()?;
+        let attempt = self.store.link_attempts().find(pending).await?;
+        let attempt = attempt.filter(|attempt| attempt.session == session).ok_or_else(unknown_state)?;
+        let namespace = self.access.owns(caller, attempt.namespace).await?;
+        let client = self.store.forges().client(attempt.client).await?.ok_or_else(unknown_state)?;
+        let held = self.store.link_attempts().open_grant(&attempt.state_hash).await?.ok_or_else(unknown_state)?;
+        let before = self.store.links().current(namespace.id, client.forge).await?.ok_or_else(unknown_state)?;
+        let forge = self.forges.by_client(attempt.client).await?;
+        Ok(OtherAccount {
+            pending: attempt.state_hash,
+            namespace: namespace.name,
+            forge: forge.config().display_name.clone(),
+            old: before.login,
+            new: released(&held)?.account.login,
+        })
+    }
+
+    /// Gives back what exchanges gave that nobody ever confirmed, and forgets expired attempts. Says how many.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn sweep(&self) -> Result<usize, ServiceError> {
+        let expired = self.store.link_attempts().expired(Timestamp::now()).await?;
+        for attempt in &expired {
+            let held = self.store.link_attempts().open_grant(&attempt.state_hash).await?;
+            if let (Some(held), Ok(forge)) = (held, self.forges.by_client(attempt.client).await)
+                && let Ok(exchanged) = released(&held)
+            {
+                self.give_back(&forge, &exchanged.tokens.access).await;
+            }
+            self.forget(&attempt.state_hash).await?;
+        }
+        Ok(expired.len())
+    }
+
+    async fn forge(&self, name: &str) -> Result<(Arc<dyn Forge>, ForgeClient), ServiceError> {
+        let record = self.store.forges().by_name(name).await?;
+        let record = record.ok_or(ServiceError::NotFound { what: "the source provider" })?;
+        Ok(self.forges.by_id(record.id).await?)
+    }
+
+    /// The attempt of this state, if it is this person's, for this forge, and still good.
+    async fn attempt(&self, caller: &Caller, state: &str, client: &ForgeClient) -> Result<LinkAttempt, ServiceError> {
+        let session = caller.session()?;
+        let attempt = self.store.link_attempts().find(TokenHash::of(state).as_str()).await?;
+        let attempt = attempt.ok_or_else(unknown_state)?;
+        if attempt.session != session || attempt.client != client.id {
+            return Err(ServiceError::Conflict {
+                kind: "state_foreign",
+                message: "this answer belongs to another browser or another source provider; nothing has changed. \
+                          Start linking here again"
+                    .to_owned(),
+            });
+        }
+        if attempt.used_at.is_some() {
+            return Err(used_state());
+        }
+        if attempt.expires_at <= Timestamp::now() {
+            return Err(ServiceError::Conflict {
+                kind: "state_expired",
+                message: "linking took longer than ten minutes; nothing has changed. Start again".to_owned(),
+            });
+        }
+        Ok(attempt)
+    }
+
+    async fn consume(&self, attempt: &LinkAttempt) -> Result<(), ServiceError> {
+        let tx = self.store.begin().await?;
+        let ours = tx.link_attempts().consume(&attempt.state_hash).await?;
+        tx.commit().await?;
+        if ours { Ok(()) } else { Err(used_state()) }
+    }
+
+    async fn reopen(&self, attempt: &LinkAttempt) -> Result<(), ServiceError> {
+        let tx = self.store.begin().await?;
+        tx.link_attempts().reopen(&attempt.state_hash).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn forget(&self, state_hash: &str) -> Result<(), ServiceError> {
+        let tx = self.store.begin().await?;
+        tx.link_attempts().delete(state_hash).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn exchange(&self, forge: &Arc<dyn Forge>, attempt: &LinkAttempt, code: &str) -> Result<Grant, OauthError> {
+        let verifier = self.store.link_attempts().open_verifier(&attempt.state_hash).await;
+        let verifier = verifier.map_err(|_| {
+            // Only a damaged record leads here; to the person it is the same as an answer come too late.
+            OauthError::CodeExpired { forge: forge.config().display_name.clone() }
+        })?;
+        let redirect = self.config.callback_url(&forge.config().name);
+        forge.exchange(code, &redirect, verifier.as_ref()).await
+    }
+
+    /// Reads with the new token whom it speaks for. A token that cannot even say so is given back.
+    async fn identify(&self, forge: &Arc<dyn Forge>, grant: Grant) -> Result<Exchanged, ServiceError> {
+        match forge.account(&grant.access_token).await {
+            Ok(account) => {
+                let told = account.scopes.clone();
+                let tokens = tokens_of(&grant, || told.unwrap_or_default());
+                Ok(Exchanged { tokens, account })
+            }
+            Err(error) => {
+                self.give_back(forge, &grant.access_token).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        forge: &Arc<dyn Forge>,
+        namespace: &Namespace,
+        attempt: &LinkAttempt,
+        before: Link,
+        exchanged: &Exchanged,
+    ) -> Result<LinkOutcome, ServiceError> {
+        let held = held(exchanged)?;
+        let tx = self.store.begin().await?;
+        tx.link_attempts().hold_grant(&attempt.state_hash, &held, Timestamp::now().plus(TERM)).await?;
+        tx.commit().await?;
+        Ok(LinkOutcome::OtherAccount(OtherAccount {
+            pending: attempt.state_hash.clone(),
+            namespace: namespace.name.clone(),
+            forge: forge.config().display_name.clone(),
+            old: before.login,
+            new: exchanged.account.login.clone(),
+        }))
+    }
+
+    /// Links: one transaction, after everything that a provider has to be asked.
+    async fn finish(
+        &self,
+        caller: &Caller,
+        forge: &Arc<dyn Forge>,
+        client: &ForgeClient,
+        namespace: &Namespace,
+        exchanged: Exchanged,
+    ) -> Result<LinkId, ServiceError> {
+        let Exchanged { tokens, account } = exchanged;
+        let owners = match forge.owners(&tokens.access).await {
+            Ok(owners) => Some(owners),
+            Err(error) => {
+                tracing::warn!(forge = %forge.config().name, error = error.kind(), "owners could not be listed");
+                None
+            }
+        };
+        let there = self.store.credentials().of_account(client.id, account.id.as_str()).await?;
+        let keep = match &there {
+            Some(credential) => self.is_enough(forge, credential, &tokens).await?,
+            None => false,
+        };
+        let tx = self.store.begin().await?;
+        let credential = put_credential(&tx, client, there.as_ref(), keep, &account, &tokens).await?;
+        let scopes = if keep { there.as_ref().map(scopes_of) } else { None };
+        let scopes = scopes.unwrap_or_else(|| tokens.scopes.iter().cloned().collect());
+        let to = LinkTo { credential, account_id: account.id.to_string(), login: account.login.clone(), by: caller.user };
+        let link = self.put_link(&tx, namespace, client, &to).await?;
+        tx.links().set_health(link.id, &health(forge.as_ref(), &scopes)).await?;
+        if let Some(owners) = owners {
+            tx.link_owners().replace(link.id, &stored(&owners)).await?;
+        }
+        reconnect(&tx, caller, &link).await?;
+        tx.audit()
+            .record(&NewAct {
+                namespace: Some(namespace.id),
+                detail: serde_json::json!({ "account": account.login, "link": link.id }),
+                ..act(caller, "link.created", &forge.config().name)
+            })
+            .await?;
+        tx.commit().await?;
+        self.outbox.up();
+        if keep {
+            self.give_back(forge, &tokens.access).await;
+        }
+        Ok(link.id)
+    }
+
+    /// Whether the token that an account's links use already is valid, and as wide as the new one.
+    async fn is_enough(
+        &self,
+        forge: &Arc<dyn Forge>,
+        credential: &Credential,
+        new: &Tokens,
+    ) -> Result<bool, ServiceError> {
+        let new_scopes: Scopes = new.scopes.iter().cloned().collect();
+        let missing = |scopes: &Scopes| forge.missing_scopes(scopes).iter().map(str::to_owned).collect::<BTreeSet<_>>();
+        if !missing(&scopes_of(credential)).is_subset(&missing(&new_scopes)) {
+            return Ok(false);
+        }
+        let Ok(token) = self.forges.token(credential.id).await else {
+            return Ok(false);
+        };
+        Ok(matches!(forge.check_token(&token).await, Ok(TokenCheck::Valid { .. })))
+    }
+
+    /// Makes the link, or gives the one in use its new account.
+    async fn put_link(
+        &self,
+        tx: &Tx,
+        namespace: &Namespace,
+        client: &ForgeClient,
+        to: &LinkTo,
+    ) -> Result<Link, ServiceError> {
+        let gone = || ServiceError::Internal("a link vanished while it was made");
+        let Some(before) = tx.links().current(namespace.id, client.forge).await? else {
+            let id = tx.links().insert(namespace.id, client.forge, to).await?;
+            return tx.links().find(id).await?.ok_or_else(gone);
+        };
+        tx.links().relink(before.id, to).await?;
+        if let Some(old) = before.credential.filter(|old| *old != to.credential) {
+            let_go_of(tx, &before, old).await?;
+        }
+        tx.links().find(before.id).await?.ok_or_else(gone)
+    }
+
+    /// Gives a token back that nobody needs. Where that fails it ends by itself, or with the grant.
+    async fn give_back(&self, forge: &Arc<dyn Forge>, token: &SecretString) {
+        if let Err(error) = forge.revoke_token(token).await {
+            tracing::warn!(forge = %forge.config().name, error = error.kind(), "a token could not be given back");
+        }
+    }
+
+    async fn audit_failure(
+        &self,
+        caller: &Caller,
+        namespace: &Namespace,
+        forge: &Arc<dyn Forge>,
+        why: &str,
+    ) -> Result<(), ServiceError> {
+        let tx = self.store.begin().await?;
+        tx.audit()
+            .record(&NewAct {
+                namespace: Some(namespace.id),
+                detail: serde_json::json!({ "why": why }),
+                ..act(caller, "link.failed", &forge.config().name)
+            })
+            .await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+async fn put_credential(
+    tx: &Tx,
+    client: &ForgeClient,
+    there: Option<&Credential>,
+    keep: bool,
+    account: &Account,
+    tokens: &Tokens,
+) -> Result<CredentialId, ServiceError> {
+    let of = CredentialOf {
+        account_id: account.id.to_string(),
+        login: account.login.clone(),
+        avatar_url: account.avatar_url.as_ref().map(Url::to_string),
+    };
+    let Some(there) = there else {
+        return Ok(tx.credentials().insert(client.id, &of, tokens).await?);
+    };
+    if !keep && !tx.credentials().replace_tokens(there.id, there.obtained_at, tokens).await? {
+        return Err(ServiceError::Conflict {
+            kind: "linked_meanwhile",
+            message: "this account was linked a moment ago from elsewhere; link again".to_owned(),
+        });
+    }
+    tx.credentials().verified(there.id, &of, None).await?;
+    Ok(there.id)
+}
+
+/// The account before is given up once nothing of this link needs it. Its deploy keys go with it, so they are
+/// made anew under the new account first: the same order key keeps that order.
+async fn let_go_of(tx: &Tx, link: &Link, old: CredentialId) -> Result<(), ServiceError> {
+    for resource in tx.provider_resources().of_link(link.id).await? {
+        if resource.kind == ResourceKind::DeployKey && is_serving(&resource) {
+            let source = tx.source_repositories().get(resource.source).await?;
+            resources::renew_key(tx, link, &source, &resource).await?;
+        }
+    }
+    tx.outbox()
+        .push(&NewOutboxRow {
+            kind: OutboxKind::RevokeCredential,
+            idempotency_key: format!("revoke:{}:{old}:{}", link.id, fresh_state()),
+            order_key: format!("link:{}", link.id),
+            payload: &RevokeStep { link: link.id, credential: old, grant: false },
+            forge: Some(link.forge),
+            link: Some(link.id),
+        })
+        .await?;
+    Ok(())
+}
+
+fn is_serving(resource: &slipway_store::Resource) -> bool {
+    use slipway_types::forge::ResourceState;
+    matches!(resource.state, ResourceState::Creating | ResourceState::Active | ResourceState::Failed)
+}
+
+/// Brings configurations back that lost their link, and wants what failed under the link before.
+async fn reconnect(tx: &Tx, caller: &Caller, link: &Link) -> Result<(), ServiceError> {
+    for configuration in tx.configurations().of_forge(link.namespace, link.forge).await? {
+        let source = tx.source_repositories().get(configuration.source).await?;
+        if configuration.state != ConfigurationState::Active {
+            tx.configurations().set_state(configuration.id, ConfigurationState::Active, None).await?;
+            // What happened while nobody listened is the new baseline; it is not built.
+            tx.source_repositories().set_baselined(source.id, None).await?;
+            push_observe(tx, &source, caller.user).await?;
+        }
+        if configuration.fields.delivery_mode != DeliveryMode::Polling {
+            resources::want(tx, link, &source, ResourceKind::Webhook).await?;
+        }
+        resources::want(tx, link, &source, ResourceKind::DeployKey).await?;
+        tx.head_checks().wake(source.id).await?;
+    }
+    Ok(())
+}
+
+/// How well a link works with these scopes.
+pub(super) fn health(forge: &dyn Forge, granted: &Scopes) -> LinkHealth {
+    let missing = forge.missing_scopes(granted);
+    if missing.is_empty() {
+        return LinkHealth::HEALTHY;
+    }
+    let detail = format!("not granted: {missing}. Link again and grant them");
+    LinkHealth::because(Health::NeedsAttention, HealthReason::ScopesMissing, detail)
+}
+
+/// Owners as they are stored.
+pub(super) fn stored(owners: &[Owner]) -> Vec<LinkOwner> {
+    let checked_at = Timestamp::now();
+    owners
+        .iter()
+        .map(|owner| LinkOwner {
+            owner_id: owner.id.to_string(),
+            name: owner.login.clone(),
+            role: if owner.role == OwnerRole::Admin { Role::Owner } else { Role::Member },
+            reach: OwnerReach::Granted,
+            detail: None,
+            checked_at,
+        })
+        .collect()
+}
+
+fn held(exchanged: &Exchanged) -> Result<SecretString, ServiceError> {
+    let tokens = &exchanged.tokens;
+    let held = Held {
+        access: tokens.access.expose_secret().to_owned(),
+        refresh: tokens.refresh.as_ref().map(|token| token.expose_secret().to_owned()),
+        expires_at: tokens.expires_at,
+        scopes: tokens.scopes.iter().cloned().collect(),
+        account: exchanged.account.clone(),
+    };
+    let text = serde_json::to_string(&held).map_err(|_| ServiceError::Internal("a grant could not be kept"))?;
+    Ok(text.into())
+}
+
+fn released(held: &SecretString) -> Result<Exchanged, ServiceError> {
+    let held: Held = serde_json::from_str(held.expose_secret())
+        .map_err(|_| ServiceError::Internal("a grant that was kept cannot be read"))?;
+    Ok(Exchanged {
+        tokens: Tokens {
+            access: held.access.into(),
+            refresh: held.refresh.map(SecretString::from),
+            expires_at: held.expires_at,
+            scopes: held.scopes.iter().map(str::to_owned).collect(),
+        },
+        account: held.account,
+    })
+}
+
+fn parameter(query: &str, name: &str) -> Option<String> {
+    url::form_urlencoded::parse(query.as_bytes())
+        .find(|(key, value)| key == name && !value.is_empty() && value.len() <= 2048)
+        .map(|(_, value)| value.into_owned())
+}
+
+fn unknown_state() -> ServiceError {
+    ServiceError::Conflict {
+        kind: "state_unknown",
+        message: "this answer belongs to no linking that was started here; nothing has changed. Start again".to_owned(),
+    }
+}
+
+fn used_state() -> ServiceError {
+    ServiceError::Conflict {
+        kind: "state_used",
+        message: "this answer was used before; nothing has changed. Look at the linked accounts, or start again".to_owned(),
+    }
+}

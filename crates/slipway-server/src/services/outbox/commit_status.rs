@@ -1,0 +1,34 @@
+//! Showing at the provider how a build stands, as of now.
+
+use slipway_forge::{ForgeError, RemoteRepositoryId, RepositoryKey, RepositoryPath};
+use slipway_store::OutboxRow;
+
+use super::{Outcome, OutboxWorker, Trouble, repository};
+use crate::services::finish::{CommitStatus, commit_status};
+
+pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcome, Trouble> {
+    let step: CommitStatus = row.payload()?;
+    let Some((source, sha, status)) = commit_status(&worker.store, &worker.config, step.build).await? else {
+        return Ok(Outcome::Done);
+    };
+    let source = worker.store.source_repositories().get(source).await?;
+    let link = worker.forges.link_of(&source).await?;
+    let (forge, token) = worker.forges.for_link(&link).await?;
+    let path = RepositoryPath::new(&source.facts.owner, &source.facts.name)
+        .map_err(|error| Trouble::Never { why: error.to_string() })?;
+    let shown = match forge.set_status(&token, &path, &sha, &status).await {
+        Err(ForgeError::Moved { .. } | ForgeError::NotFound { .. }) => {
+            // It may be called differently now.
+            let id = RemoteRepositoryId::from(source.facts.provider_id.as_str());
+            match forge.repository(&token, RepositoryKey::Id(&id)).await {
+                Ok(now) => forge.set_status(&token, &now.path, &sha, &status).await,
+                Err(error) => Err(error),
+            }
+        }
+        shown => shown,
+    };
+    match shown {
+        Ok(()) => Ok(Outcome::Done),
+        Err(error) => Err(repository::failed(worker, &link, error).await),
+    }
+}

@@ -1,0 +1,212 @@
+//! Doing what the outbox says, one row at a time (order.md, "One outbox").
+//!
+//! Every kind has its file, and every one is idempotent: it looks for what it should make or remove, by
+//! recorded id, then by exact address, before it acts. So a crash anywhere leads to the row being worked
+//! again, and never to a second hook or a forgotten one. No transaction is open while a forge is asked.
+
+mod commit_status;
+mod observe_heads;
+mod create_deploy_key;
+mod create_webhook;
+mod remove_deploy_key;
+mod remove_webhook;
+mod repository;
+mod revoke_credential;
+
+use std::{sync::Arc, time::Duration};
+
+use slipway_forge::{ForgeError, OauthError};
+use slipway_store::{OutboxRow, Store, StoreError};
+use slipway_types::{Timestamp, forge::OutboxKind};
+
+use super::{
+    ask::AskError,
+    config::Config,
+    forges::{Forges, NoToken},
+    observe::Observe,
+};
+
+pub(crate) use observe_heads::push as push_observe;
+pub(crate) use revoke_credential::RevokeStep;
+
+/// After so many attempts, over about a day and a half, a row is given up.
+const MAX_ATTEMPTS: i32 = 45;
+/// The longest pause between two attempts.
+const MAX_PAUSE: Duration = Duration::from_hours(1);
+/// How long a replica has a row for itself: longer than its calls can take, at 30 seconds each.
+const CLAIM: Duration = Duration::from_mins(5);
+
+/// Works the outbox.
+#[derive(Debug, Clone)]
+pub struct OutboxWorker {
+    store: Store,
+    forges: Forges,
+    config: Arc<Config>,
+    observe: Observe,
+}
+
+/// What came of a row.
+enum Outcome {
+    /// It is done, and settled with what it was about.
+    Settled,
+    /// It is done; nothing else has to be written.
+    Done,
+    /// It waits for something else.
+    NotYet,
+}
+
+/// Why a row could not be done.
+enum Trouble {
+    /// Try again later; no sooner than the forge said, if it did.
+    Later { why: String, until: Option<Timestamp> },
+    /// It can never be done.
+    Never { why: String },
+    /// The store did not answer.
+    Store(StoreError),
+}
+
+impl OutboxWorker {
+    /// Over this store and these forges.
+    pub const fn new(store: Store, forges: Forges, config: Arc<Config>, observe: Observe) -> Self {
+        Self { store, forges, config, observe }
+    }
+
+    /// Works the row that is due first. Says whether there was one.
+    ///
+    /// # Errors
+    /// What the store says; a forge's errors are written into the row.
+    pub async fn work_one(&self) -> Result<bool, StoreError> {
+        let now = Timestamp::now();
+        let Some(row) = self.store.outbox().due(now, 1).await?.into_iter().next() else {
+            return Ok(false);
+        };
+        let tx = self.store.begin().await?;
+        let ours = tx.outbox().claim(&row, now.plus(CLAIM)).await?;
+        tx.commit().await?;
+        if ours {
+            self.settle(&row, self.work(&row).await).await?;
+        }
+        Ok(true)
+    }
+
+    /// When the next row is due; none where nothing waits.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.store.outbox().next_due().await
+    }
+
+    async fn work(&self, row: &OutboxRow) -> Result<Outcome, Trouble> {
+        match row.kind {
+            OutboxKind::CreateWebhook => create_webhook::run(self, row).await,
+            OutboxKind::CreateDeployKey => create_deploy_key::run(self, row).await,
+            OutboxKind::RemoveWebhook => remove_webhook::run(self, row).await,
+            OutboxKind::RemoveDeployKey => remove_deploy_key::run(self, row).await,
+            OutboxKind::RevokeCredential => revoke_credential::run(self, row).await,
+            OutboxKind::ObserveHeads => observe_heads::run(self, row).await,
+            OutboxKind::CommitStatus => commit_status::run(self, row).await,
+        }
+    }
+
+    async fn settle(&self, row: &OutboxRow, came: Result<Outcome, Trouble>) -> Result<(), StoreError> {
+        let now = Timestamp::now();
+        let tx = self.store.begin().await?;
+        match came {
+            Ok(Outcome::Settled) => return Ok(()),
+            Ok(Outcome::Done) => tx.outbox().done(row.id).await?,
+            Ok(Outcome::NotYet) => tx.outbox().postpone(row.id, now.plus(MAX_PAUSE)).await?,
+            Err(Trouble::Store(error)) => {
+                drop(tx);
+                tracing::warn!(row = %row.id, kind = %row.kind, error = error.kind(), "outbox: the store did not answer");
+                return self.put_off(row, "Slipway's own records could not be read", now).await;
+            }
+            Err(Trouble::Later { why, until }) if row.attempts + 1 < MAX_ATTEMPTS => {
+                tracing::info!(row = %row.id, kind = %row.kind, attempts = row.attempts + 1, %why, "outbox: to be tried again");
+                let pause = pause_after(row.attempts);
+                let until = until.map_or(now.plus(pause), |until| until.clamp(now.plus(pause), now.plus(MAX_PAUSE)));
+                tx.outbox().defer(row.id, until, &why).await?;
+            }
+            Err(Trouble::Later { why, .. } | Trouble::Never { why }) => {
+                drop(tx);
+                tracing::warn!(row = %row.id, kind = %row.kind, %why, "outbox: given up");
+                return self.give_up(row, &why).await;
+            }
+        }
+        tx.commit().await
+    }
+
+    async fn put_off(&self, row: &OutboxRow, why: &str, now: Timestamp) -> Result<(), StoreError> {
+        let tx = self.store.begin().await?;
+        tx.outbox().defer(row.id, now.plus(pause_after(row.attempts)), why).await?;
+        tx.commit().await
+    }
+
+    /// Ends a row that cannot be done, and says so where people look.
+    async fn give_up(&self, row: &OutboxRow, why: &str) -> Result<(), StoreError> {
+        match row.kind {
+            OutboxKind::CreateWebhook => create_webhook::given_up(self, row, why).await,
+            OutboxKind::CreateDeployKey => create_deploy_key::given_up(self, row, why).await,
+            OutboxKind::RemoveWebhook | OutboxKind::RemoveDeployKey => repository::left_behind(self, row, why).await,
+            OutboxKind::RevokeCredential => revoke_credential::given_up(self, row, why).await,
+            OutboxKind::ObserveHeads | OutboxKind::CommitStatus => {
+                let tx = self.store.begin().await?;
+                tx.outbox().give_up(row.id, why).await?;
+                tx.commit().await
+            }
+        }
+    }
+}
+
+/// 1, 2, 4, … seconds, at most [`MAX_PAUSE`].
+fn pause_after(attempts: i32) -> Duration {
+    let doublings = u32::try_from(attempts).unwrap_or(0).min(12);
+    Duration::from_secs(1 << doublings).min(MAX_PAUSE)
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<ForgeError> for Trouble {
+    fn from(error: ForgeError) -> Self {
+        let why = error.to_string();
+        if let ForgeError::RateLimited { until, .. } = error {
+            return Self::Later { why, until };
+        }
+        if error.is_transient() {
+            return Self::Later { why, until: None };
+        }
+        Self::Never { why }
+    }
+}
+
+impl From<OauthError> for Trouble {
+    fn from(error: OauthError) -> Self {
+        match error {
+            OauthError::Forge(error) => error.into(),
+            other => Self::Never { why: other.to_string() },
+        }
+    }
+}
+
+impl From<NoToken> for Trouble {
+    fn from(error: NoToken) -> Self {
+        match error {
+            NoToken::Store(error) => error.into(),
+            NoToken::Renewal(error) => error.into(),
+            other => Self::Never { why: other.to_string() },
+        }
+    }
+}
+
+impl From<AskError> for Trouble {
+    fn from(error: AskError) -> Self {
+        if error.is_transient() {
+            return Self::Later { why: error.to_string(), until: None };
+        }
+        Self::Never { why: error.to_string() }
+    }
+}

@@ -1,0 +1,116 @@
+//! What all that is done at a source repository shares: through which link, at which present name, and what
+//! is said when it cannot be done.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use slipway_forge::{Forge, ForgeError, RemoteRepositoryId, Repository, RepositoryKey};
+use slipway_store::{Link, OutboxRow, Resource, SourceRepository, StoreError};
+use slipway_types::forge::{ForgeKind, HealthReason, OutboxKind, ResourceKind, SourceState};
+
+use super::{OutboxWorker, Trouble};
+use crate::services::{linked_forges::facts, resources::ResourceStep};
+
+/// A resource's place, and the means to do something there.
+pub(super) struct Place {
+    pub(super) link: Link,
+    pub(super) source: SourceRepository,
+    /// By its present name: providers' ids survive renames, and each step asks for it anew.
+    pub(super) repository: Repository,
+    pub(super) forge: Arc<dyn Forge>,
+    pub(super) token: SecretString,
+}
+
+/// The resource that a row is about; none where it is gone from the records.
+pub(super) async fn resource(worker: &OutboxWorker, row: &OutboxRow) -> Result<Option<Resource>, Trouble> {
+    let step: ResourceStep = row.payload()?;
+    Ok(worker.store.provider_resources().find(step.resource).await?)
+}
+
+/// Goes to a resource's repository.
+pub(super) async fn go(worker: &OutboxWorker, resource: &Resource) -> Result<Place, Trouble> {
+    let link = worker.store.links().find(resource.link).await?;
+    let link = link.ok_or_else(|| StoreError::NotFound("the link".to_owned()))?;
+    let source = worker.store.source_repositories().get(resource.source).await?;
+    let (forge, token) = worker.forges.for_link(&link).await?;
+    let id = RemoteRepositoryId::from(source.facts.provider_id.as_str());
+    let repository = match forge.repository(&token, RepositoryKey::Id(&id)).await {
+        Ok(repository) => repository,
+        Err(error) => {
+            if matches!(error, ForgeError::NotFound { .. }) {
+                let tx = worker.store.begin().await?;
+                tx.source_repositories().set_state(source.id, SourceState::Unreachable).await?;
+                tx.commit().await?;
+            }
+            return Err(failed(worker, &link, error).await);
+        }
+    };
+    let facts = facts(&repository);
+    if facts != source.facts || source.state != SourceState::Present {
+        let tx = worker.store.begin().await?;
+        tx.source_repositories().describe(source.id, &facts).await?;
+        tx.commit().await?;
+    }
+    Ok(Place { link, source: SourceRepository { facts, ..source }, repository, forge, token })
+}
+
+/// What a failed call means for the row; the link's health hears of it too.
+pub(super) async fn failed(worker: &OutboxWorker, link: &Link, error: ForgeError) -> Trouble {
+    if let Err(store) = worker.forges.note_failure(link.id, &error).await {
+        return store.into();
+    }
+    error.into()
+}
+
+/// Settles a resource that could not be made.
+pub(super) async fn not_made(
+    worker: &OutboxWorker,
+    row: &OutboxRow,
+    reason: HealthReason,
+    why: &str,
+) -> Result<(), StoreError> {
+    let step: ResourceStep = row.payload()?;
+    let tx = worker.store.begin().await?;
+    tx.provider_resources().settle_failed(step.resource, reason, why).await?;
+    tx.outbox().give_up(row.id, why).await?;
+    tx.commit().await
+}
+
+/// Settles a resource that is gone.
+pub(super) async fn removed(worker: &OutboxWorker, row: &OutboxRow, resource: &Resource) -> Result<(), StoreError> {
+    let tx = worker.store.begin().await?;
+    tx.provider_resources().settle_removed(resource.id).await?;
+    tx.outbox().done(row.id).await?;
+    tx.outbox().hasten(resource.link, OutboxKind::RevokeCredential).await?;
+    tx.commit().await
+}
+
+/// Settles a resource that could not be removed, naming the place to do it by hand.
+pub(super) async fn left_behind(worker: &OutboxWorker, row: &OutboxRow, why: &str) -> Result<(), StoreError> {
+    let step: ResourceStep = row.payload()?;
+    let Some(resource) = worker.store.provider_resources().find(step.resource).await? else {
+        let tx = worker.store.begin().await?;
+        tx.outbox().give_up(row.id, why).await?;
+        return tx.commit().await;
+    };
+    let source = worker.store.source_repositories().get(resource.source).await?;
+    let forge = worker.store.forges().find(source.forge).await?;
+    let place = by_hand(forge.map(|forge| forge.fields.kind), &source.facts.web_url, resource.kind);
+    let detail = format!("{why}. To be removed by hand at {place}");
+    let tx = worker.store.begin().await?;
+    tx.provider_resources().settle_left_behind(resource.id, &detail).await?;
+    tx.outbox().give_up(row.id, &detail).await?;
+    tx.outbox().hasten(resource.link, OutboxKind::RevokeCredential).await?;
+    tx.commit().await
+}
+
+/// The provider's page where hooks or keys of a repository are removed.
+fn by_hand(forge: Option<ForgeKind>, web_url: &str, kind: ResourceKind) -> String {
+    let page = match (forge, kind) {
+        (Some(ForgeKind::Bitbucket), ResourceKind::Webhook) => "admin/webhooks",
+        (Some(ForgeKind::Bitbucket), ResourceKind::DeployKey) => "admin/access-keys",
+        (_, ResourceKind::Webhook) => "settings/hooks",
+        (_, ResourceKind::DeployKey) => "settings/keys",
+    };
+    format!("{}/{page}", web_url.trim_end_matches('/'))
+}

@@ -1,0 +1,122 @@
+//! Wanting and no longer wanting what Slipway keeps at a provider.
+//!
+//! Invariant kept here: what is wanted is written (`creating`), together with the outbox row that will make
+//! it, in the transaction that decided it; likewise what is to go (`removing`). Nothing here talks to a
+//! forge. One hook and one key serve all configurations of one link on one source repository.
+
+use serde::{Deserialize, Serialize};
+use slipway_forge::{fresh_state, generate_deploy_key};
+use slipway_store::{Link, NewOutboxRow, Resource, SourceRepository, Tx};
+use slipway_types::{
+    ResourceId,
+    forge::{OutboxKind, ResourceKind, ResourceState},
+};
+
+use super::ServiceError;
+
+/// The particulars of an outbox row that makes or removes a resource.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ResourceStep {
+    /// Which.
+    pub(crate) resource: ResourceId,
+}
+
+/// Wants a resource for a source repository. One that is there, or on its way, is enough; one that failed is
+/// tried again.
+pub(super) async fn want(
+    tx: &Tx,
+    link: &Link,
+    source: &SourceRepository,
+    kind: ResourceKind,
+) -> Result<(), ServiceError> {
+    let resources = tx.provider_resources();
+    let id = match resources.serving(source.id, link.id, kind).await? {
+        Some(there) if there.state != ResourceState::Failed => return Ok(()),
+        Some(failed) => {
+            resources.set_creating(failed.id).await?;
+            failed.id
+        }
+        None => match kind {
+            ResourceKind::Webhook => {
+                let secret = fresh_state().into();
+                resources.insert_hook(source.id, link.id, &fresh_state(), &secret).await?
+            }
+            ResourceKind::DeployKey => {
+                let pair = generate_deploy_key(&format!("slipway {}", source.full_name()))
+                    .map_err(|_| ServiceError::Internal("a deploy key could not be made"))?;
+                resources.insert_key(source.id, link.id, &pair.public, &pair.private).await?
+            }
+        },
+    };
+    let create = match kind {
+        ResourceKind::Webhook => OutboxKind::CreateWebhook,
+        ResourceKind::DeployKey => OutboxKind::CreateDeployKey,
+    };
+    push(tx, link, source, create, id).await
+}
+
+/// Has everything removed that a link made for a source repository: the hook before the key. Says how many.
+pub(super) async fn unwant_all(tx: &Tx, link: &Link, source: &SourceRepository) -> Result<usize, ServiceError> {
+    let mut removed = 0;
+    for kind in [ResourceKind::Webhook, ResourceKind::DeployKey] {
+        if let Some(there) = tx.provider_resources().serving(source.id, link.id, kind).await? {
+            unwant(tx, link, source, &there).await?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// Has one resource removed.
+pub(super) async fn unwant(
+    tx: &Tx,
+    link: &Link,
+    source: &SourceRepository,
+    resource: &Resource,
+) -> Result<(), ServiceError> {
+    // A refusal is definite: there is nothing at the provider.
+    if resource.state == ResourceState::Failed && resource.remote_id.is_none() {
+        tx.provider_resources().settle_removed(resource.id).await?;
+        return Ok(());
+    }
+    tx.provider_resources().set_removing(resource.id).await?;
+    let remove = match resource.kind {
+        ResourceKind::Webhook => OutboxKind::RemoveWebhook,
+        ResourceKind::DeployKey => OutboxKind::RemoveDeployKey,
+    };
+    push(tx, link, source, remove, resource.id).await
+}
+
+/// Replaces a deploy key: the new one is made before the old one goes.
+pub(super) async fn renew_key(
+    tx: &Tx,
+    link: &Link,
+    source: &SourceRepository,
+    old: &Resource,
+) -> Result<(), ServiceError> {
+    tx.provider_resources().set_removing(old.id).await?;
+    want(tx, link, source, ResourceKind::DeployKey).await?;
+    push(tx, link, source, OutboxKind::RemoveDeployKey, old.id).await
+}
+
+async fn push(
+    tx: &Tx,
+    link: &Link,
+    source: &SourceRepository,
+    kind: OutboxKind,
+    resource: ResourceId,
+) -> Result<(), ServiceError> {
+    // Each decision is a row of its own: the same resource may be wanted again after it failed.
+    let decision = fresh_state();
+    tx.outbox()
+        .push(&NewOutboxRow {
+            kind,
+            idempotency_key: format!("{kind}:{resource}:{decision}"),
+            order_key: format!("source:{}:{}", source.id, link.id),
+            payload: &ResourceStep { resource },
+            forge: Some(source.forge),
+            link: Some(link.id),
+        })
+        .await?;
+    Ok(())
+}
