@@ -48,14 +48,6 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     slots: Option<u32>,
-    /// How long a builder's lease holds without a renewal, in milliseconds [default: 30000]
-    #[arg(long, value_name = "MS", hide_short_help = true)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lease_term_ms: Option<u64>,
-    /// How often all heads are compared with the providers', in seconds [default: 900]
-    #[arg(long, value_name = "SECONDS", hide_short_help = true)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reconcile_every_s: Option<u64>,
     /// Log lines as JSON
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -73,8 +65,6 @@ pub(crate) struct Config {
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) docker_host: Option<String>,
     pub(crate) slots: u32,
-    pub(crate) lease_term_ms: u64,
-    pub(crate) reconcile_every_s: u64,
     pub(crate) log_json: bool,
     pub(crate) forges: Vec<ForgeEntry>,
 }
@@ -100,8 +90,6 @@ struct Defaults {
     data_dir: &'static str,
     listen: &'static str,
     slots: u32,
-    lease_term_ms: u64,
-    reconcile_every_s: u64,
     log_json: bool,
     forges: [(); 0],
 }
@@ -110,8 +98,6 @@ const DEFAULTS: Defaults = Defaults {
     data_dir: "/var/lib/slipway",
     listen: "127.0.0.1:8300",
     slots: 2,
-    lease_term_ms: 30_000,
-    reconcile_every_s: 900,
     log_json: false,
     forges: [],
 };

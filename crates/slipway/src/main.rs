@@ -1,2 +1,50 @@
-//! The slipway program.
-fn main() {}
+//! The `slipway` program. Commands parse what they are told and hand over; the work is in the crates below.
+
+mod config;
+mod machine;
+mod openapi;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Self-hosted automated builds: every push becomes a built, tested image in your registry.
+///
+/// Exit codes: 0 done, 1 failed (the reason is the last line), 2 wrong usage.
+#[derive(Debug, Parser)]
+#[command(version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server: pages, API, webhooks, queue, and an embedded builder
+    ///
+    /// Example: slipway serve --data-dir /var/lib/slipway --public-url https://builds.example.org
+    Serve(Box<config::ServeFlags>),
+    /// What runs inside a machine; started by builders
+    #[command(subcommand, hide = true)]
+    Machine(machine::MachineCommand),
+    /// Print the API's OpenAPI document
+    Openapi,
+}
+
+fn main() -> ExitCode {
+    // One provider for all TLS of this process; ours is the first call, so it cannot be refused.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let done = match Cli::parse().command {
+        Command::Serve(flags) => serve::serve(&flags),
+        Command::Machine(command) => machine::run(command),
+        Command::Openapi => openapi::print(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("slipway: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
