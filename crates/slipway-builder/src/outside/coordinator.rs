@@ -26,8 +26,8 @@ pub trait Coordinator: Send + Sync + 'static {
         lease: LeaseNo,
     ) -> impl Future<Output = Result<Renewal, CoordinatorError>> + Send;
 
-    /// Resolves when the build is canceled. Only to be quicker than the next renewal, which says it too: never
-    /// resolving is allowed, and what is given here without need costs nobody but this build.
+    /// Resolves when the build is canceled: a shortcut, as the next renewal says it too. An implementation that has
+    /// none keeps this one, which never resolves.
     fn canceled(&self, build: BuildId, lease: LeaseNo) -> impl Future<Output = CancelReason> + Send {
         let _ = (build, lease);
         std::future::pending()

@@ -15,16 +15,20 @@ use super::{
 };
 
 /// Names that the CLI itself obeys: a build argument of such a name is given by value, not by environment.
-const OBEYED: &[&str] = &["PATH", "HOME", "TMPDIR", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR"];
-const OBEYED_PREFIXES: &[&str] = &[
-    "DOCKER_",
-    "BUILDKIT_",
-    "BUILDX_",
-    "COMPOSE_",
-    "LD_",
-    "OTEL_",
-    "GO",
+const OBEYED: &[&str] = &[
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LANG",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "GODEBUG",
+    "GOMAXPROCS",
+    "GOGC",
+    "GOMEMLIMIT",
+    "GOTRACEBACK",
 ];
+const OBEYED_PREFIXES: &[&str] = &["DOCKER_", "BUILDKIT_", "BUILDX_", "COMPOSE_", "LD_", "OTEL_"];
 
 /// Builds `IMAGE_NAME`.
 pub(super) async fn build(machine: &Machine<'_>, environment: &Environment) -> Result<(), Failure> {
@@ -47,6 +51,9 @@ pub(super) async fn build(machine: &Machine<'_>, environment: &Environment) -> R
             // Without a value the CLI takes it from its environment: values of secrets are in no argument.
             program = program.args(["--build-arg", &name]).env(&name, value);
         }
+    }
+    if buildkit {
+        program = program.args(secrets(spec));
     }
     program = program
         .env("DOCKER_BUILDKIT", if buildkit { "1" } else { "0" })
@@ -107,6 +114,17 @@ fn expanded(spec: &BuildSpec) -> Vec<(String, String)> {
     let arguments = spec.rule.build_args.iter();
     arguments
         .map(|(name, value)| (name.clone(), expand(value, value_of)))
+        .collect()
+}
+
+/// Every configured variable can be mounted by its name (`RUN --mount=type=secret,id=NAME`), and leaves no trace in the
+/// image. Not those whose name the CLI obeys or a build argument has: there the environment says something else.
+fn secrets(spec: &BuildSpec) -> Vec<String> {
+    let is_argument = |name: &str| spec.rule.build_args.iter().any(|(argument, _)| argument == name);
+    let names = spec.variables.iter().map(|variable| &variable.name);
+    let usable = names.filter(|name| !is_obeyed(name) && !is_argument(name));
+    usable
+        .map(|name| format!("--secret=id={name},env={name}"))
         .collect()
 }
 
@@ -223,6 +241,6 @@ mod tests {
         for name in ["PATH", "DOCKER_HOST", "http_proxy", "BUILDKIT_SYNTAX"] {
             assert!(is_obeyed(name), "{name}");
         }
-        assert!(!is_obeyed("VERSION"));
+        assert!(!is_obeyed("VERSION") && !is_obeyed("GOOGLE_TOKEN"));
     }
 }

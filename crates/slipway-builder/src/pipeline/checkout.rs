@@ -194,7 +194,15 @@ impl Git<'_> {
         if shallow.status.success() {
             return Ok(());
         }
-        // Servers that do not send commits by id need the whole.
+        // Servers that do not send commits by id need the whole, and what was begun shallow would stay so.
+        self.said(&["submodule", "-q", "deinit", "--all", "--force"])
+            .await?;
+        let begun = self.layout.source.join(".git/modules");
+        if let Err(error) = std::fs::remove_dir_all(begun)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(Failure::not_written("the submodules", &error));
+        }
         let status = self.program(&UPDATE).logged(self.say, PHASE).await;
         let status = status.map_err(|error| Failure::not_run("git", &error))?;
         if status.success() {

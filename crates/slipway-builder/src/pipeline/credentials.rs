@@ -210,9 +210,15 @@ impl Credentials {
             return;
         };
         let Some(host) = forge.host_str() else { return };
-        let to = match (forge.scheme(), forge.port()) {
-            ("ssh", Some(port)) => format!("ssh://git@{host}:{port}/"),
-            _ => format!("git@{host}:"),
+        // Where the source itself is cloned by SSH, its user and port are the forge's.
+        let to = if forge.scheme() == "ssh" {
+            let user = Some(forge.username())
+                .filter(|user| !user.is_empty())
+                .unwrap_or("git");
+            let port = forge.port().map(|port| format!(":{port}")).unwrap_or_default();
+            format!("ssh://{user}@{host}{port}/")
+        } else {
+            format!("git@{host}:")
         };
         self.variables.push(("GIT_CONFIG_COUNT", "1".to_owned()));
         self.variables

@@ -71,12 +71,14 @@ impl Environment {
         spec: &BuildSpec,
         message: &str,
         paths: &slipway_rules::BuildPaths,
+        buildkit: bool,
     ) -> Self {
         let mut this = self.clone();
         for variable in &spec.variables {
             this.set(&variable.name, variable.value.expose_secret());
         }
-        this.set_default("DOCKER_BUILDKIT", "1");
+        // Where BuildKit cannot be had, hooks that build must not ask for it.
+        this.set_default("DOCKER_BUILDKIT", if buildkit { "1" } else { "0" });
         this.set_default("CI", "true");
         let repository = spec.image.docker_repo();
         let first = image_name(spec);

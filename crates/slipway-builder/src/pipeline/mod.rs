@@ -207,7 +207,7 @@ impl Build {
             })
             .await?;
 
-        let environment = programs.of_build(&self.spec, &checked_out.message, &paths.text);
+        let environment = programs.of_build(&self.spec, &checked_out.message, &paths.text, tools.buildkit);
         let engine = self
             .engine
             .get_or_init(|| self.engine(&tools, &programs, &layout));

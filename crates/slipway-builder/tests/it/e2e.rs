@@ -204,6 +204,20 @@ async fn build_arguments_take_configured_variables_and_are_in_no_argument() {
 }
 
 #[tokio::test]
+async fn configured_variables_can_be_mounted_as_secrets() {
+    let (source, registry) = (Source::open().await, Registry::shared_open());
+    let mount = "RUN --mount=type=secret,id=KEY echo \"have $(cat /run/secrets/KEY | wc -c)\"";
+    source.file("Dockerfile", &dockerfile(&registry, mount));
+    source.commit("x");
+    let mut spec = spec(&source, &registry);
+    spec.variables = vec![variable("KEY", "hunter2-canary")];
+    spec.rule.build_caching = false;
+    let said = run(&spec).await;
+    said.succeeded();
+    assert!(said.log().contains("have 14"), "{}", said.log());
+}
+
+#[tokio::test]
 async fn an_image_beyond_the_plan_s_size_fails() {
     let (source, registry) = (Source::open().await, Registry::shared_open());
     source

@@ -144,6 +144,35 @@ async fn a_configured_key_is_used_instead_also_when_its_lines_were_joined() {
     }
 }
 
+/// The server gives out one repository only, so the submodule is an earlier commit of the source itself.
+#[tokio::test]
+async fn submodules_named_by_https_are_fetched_by_ssh_with_the_configured_key() {
+    let source = Source::open().await;
+    let part = source.file("inner.txt", "from the part").commit("part");
+    source
+        .file("Dockerfile", "FROM scratch\n")
+        .hook("build", "echo \"said $(cat part/inner.txt)\"");
+    source.file(
+        ".gitmodules",
+        "[submodule \"part\"]\n\tpath = part\n\turl = https://127.0.0.1/part.git\n",
+    );
+    source.git(&["add", "-A"]);
+    source.git(&[
+        "update-index",
+        "--add",
+        "--cacheinfo",
+        &format!("160000,{part},part"),
+    ]);
+    source.git(&["commit", "-q", "-m", "x"]);
+    let sshd = Sshd::start(&source).await;
+    let mut spec = sshd.spec(&source);
+    spec.source.credential = CloneCredential::None;
+    spec.source.ssh_private = Some(sshd.private_key.clone().into());
+    let said = run(&spec).await;
+    said.succeeded();
+    assert_eq!(said.log_lines("said "), ["from the part"], "{}", said.log());
+}
+
 #[tokio::test]
 async fn an_unknown_host_key_is_refused() {
     let source = source().await;
