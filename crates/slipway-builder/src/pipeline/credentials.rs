@@ -29,7 +29,7 @@ use super::{
     layout::{Layout, write_private},
 };
 
-/// The variable by which the askpass helper finds the pipeline.
+/// The variable by which the askpass program finds the pipeline.
 const SOCKET: &str = "SLIPWAY_ASKPASS";
 /// The longest question git asks, in bytes: a URL with words around it.
 const LONGEST_PROMPT: u64 = 8 << 10;
@@ -69,7 +69,7 @@ impl Credentials {
             .map_err(written)?;
         if let CloneCredential::Token { user, token } = &source.credential {
             this.serve_askpass(source, layout, user, token, askpass)
-                .map_err(|error| Failure::not_written("its askpass helper", &error))?;
+                .map_err(|error| Failure::not_written("its askpass program", &error))?;
         }
         if source.ssh_private.is_some() {
             this.rewrite_to_ssh(source);
@@ -252,7 +252,7 @@ impl Answers {
 
 async fn serve(listener: UnixListener, answers: Answers) {
     while let Ok((stream, _)) = listener.accept().await {
-        // A helper that went away is git's trouble.
+        // A program that went away is git's trouble.
         let _ = answer(stream, &answers).await;
     }
 }
