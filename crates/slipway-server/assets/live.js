@@ -8,7 +8,9 @@
 const parts = () => document.querySelectorAll("[data-part]");
 
 async function lookAgain() {
-  const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+  const address = new URL(location.href);
+  address.searchParams.set("parts", "1"); // the server may leave out what is no part, as the log
+  const answer = await fetch(address, { headers: { accept: "text/html" } });
   if (!answer.ok) throw new Error(String(answer.status));
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const old of parts()) {

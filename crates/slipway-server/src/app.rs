@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    loops,
+    api, loops,
     receive::{self, Receive},
     services::{
         Access, ServiceError,
@@ -29,6 +29,7 @@ use crate::{
         decide::Decide,
         deliveries::Deliveries,
         forges::Forges,
+        idempotency::Idempotency,
         linked_forges::LinkedForges,
         linking::Linking,
         links::Links,
@@ -45,6 +46,7 @@ use crate::{
         unlinking::Unlinking,
         wake::Wake,
     },
+    web,
 };
 
 /// What a server is told at its start.
@@ -73,6 +75,7 @@ pub struct Services {
     pub builds: BuildsRead,
     pub configuring: Configuring,
     pub deliveries: Deliveries,
+    pub idempotency: Idempotency,
     pub linking: Linking,
     pub links: Links,
     pub logs: BuildLogs,
@@ -85,6 +88,8 @@ pub struct Services {
     pub status: Status,
     pub timeline: Timeline,
     pub unlinking: Unlinking,
+    /// What pages keep between requests.
+    pub web: web::Shared,
     behind: Behind,
 }
 
@@ -138,6 +143,7 @@ impl App {
                 outbox_wake.clone(),
             ),
             deliveries: Deliveries::new(store.clone(), Arc::clone(&ask), observe.clone(), bells.clone()),
+            idempotency: Idempotency::new(store.clone()),
             linking: Linking::new(store.clone(), forges.clone(), Arc::clone(&config), outbox_wake.clone()),
             links: Links::new(store.clone(), forges.clone()),
             logs: BuildLogs::new(store.clone()),
@@ -149,6 +155,7 @@ impl App {
             status: Status::new(store.clone()),
             timeline: Timeline::new(store.clone()),
             unlinking: Unlinking::new(store.clone(), queue.clone(), outbox_wake),
+            web: web::Shared::default(),
             behind: Behind {
                 receive: Receive::new(store.clone(), Arc::clone(&ask), bells.clone(), receive::DEFAULT_LIMIT),
                 outbox: OutboxWorker::new(store.clone(), forges, Arc::clone(&config), observe.clone()),
@@ -166,7 +173,9 @@ impl App {
 
     /// All routes: pages, API, webhooks.
     pub fn router(&self) -> Router {
-        self.behind.receive.clone().routes()
+        let receive = self.behind.receive.clone().routes();
+        let all = web::routes(self.clone()).merge(api::routes(self.clone())).merge(receive);
+        web::outer(all, self)
     }
 
     /// Runs all loops until one dies – none ever ends by itself – or `stop` is cancelled.

@@ -4,5 +4,10 @@
 //! `loops` make true what the database says should be so; `web` and `api` are the two faces, which parse,
 //! authorise, call one service and render; `app` puts it all together.
 
+pub mod api;
+pub mod app;
+pub mod failure;
+pub mod loops;
+pub mod receive;
 pub mod services;
 pub mod web;

@@ -71,7 +71,11 @@ pub fn bytes(n: u64) -> String {
 /// A moment, seen from `now`.
 pub fn when(at: Timestamp, now: Timestamp) -> When {
     let iso = at.to_string();
-    let exact = format!("{} {} UTC", iso.get(..10).unwrap_or(""), iso.get(11..19).unwrap_or(""));
+    let exact = format!(
+        "{} {} UTC",
+        iso.get(..10).unwrap_or(""),
+        iso.get(11..19).unwrap_or("")
+    );
     When {
         words: relative(at, now),
         iso,
@@ -120,7 +124,10 @@ pub fn clock(at: Timestamp) -> String {
 
 /// A digest that fits into a table: `sha256:9b0c6f4e2d71…aa5e4d13`.
 pub fn short_digest(digest: &str) -> String {
-    match (digest.get(..19), digest.len().checked_sub(8).and_then(|from| digest.get(from..))) {
+    match (
+        digest.get(..19),
+        digest.len().checked_sub(8).and_then(|from| digest.get(from..)),
+    ) {
         (Some(head), Some(tail)) if digest.len() > 30 => format!("{head}…{tail}"),
         _ => digest.to_owned(),
     }
@@ -240,8 +247,14 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
-        assert_eq!([thousands(7), thousands(1284), thousands(1_000_000)], ["7", "1,284", "1,000,000"]);
-        assert_eq!([bytes(812), bytes(3482), bytes(98_776_514)], ["812 B", "3.4 KiB", "94.2 MiB"]);
+        assert_eq!(
+            [thousands(7), thousands(1284), thousands(1_000_000)],
+            ["7", "1,284", "1,000,000"]
+        );
+        assert_eq!(
+            [bytes(812), bytes(3482), bytes(98_776_514)],
+            ["812 B", "3.4 KiB", "94.2 MiB"]
+        );
         assert_eq!(count(1, "repository", "repositories"), "1 repository");
     }
 
@@ -249,7 +262,15 @@ mod tests {
     fn durations_read_well() {
         let say = |ms| duration(Duration::from_millis(ms));
         assert_eq!(
-            [say(0), say(400), say(3000), say(12_900), say(194_000), say(240_000), say(7_500_000)],
+            [
+                say(0),
+                say(400),
+                say(3000),
+                say(12_900),
+                say(194_000),
+                say(240_000),
+                say(7_500_000)
+            ],
             ["0 s", "0.4 s", "3 s", "12 s", "3 min 14 s", "4 min", "2 h 5 min"]
         );
     }
@@ -259,8 +280,24 @@ mod tests {
         let now = Timestamp::from_millis(1_800_000_000_000);
         let ago = |s: u64| when(now.minus(Duration::from_secs(s)), now).words;
         assert_eq!(
-            [ago(2), ago(30), ago(200), ago(7200), ago(90_000), ago(400_000), ago(4_060_000)],
-            ["now", "30 s ago", "3 min ago", "2 h ago", "yesterday", "4 days ago", "29 Nov 2026"]
+            [
+                ago(2),
+                ago(30),
+                ago(200),
+                ago(7200),
+                ago(90_000),
+                ago(400_000),
+                ago(4_060_000)
+            ],
+            [
+                "now",
+                "30 s ago",
+                "3 min ago",
+                "2 h ago",
+                "yesterday",
+                "4 days ago",
+                "29 Nov 2026"
+            ]
         );
         assert_eq!(when(now, now).exact, "2027-01-15 08:00:00 UTC");
         assert_eq!(when(now.plus(Duration::from_secs(600)), now).words, "in 10 min");
@@ -271,6 +308,9 @@ mod tests {
         let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
         assert_eq!(short_digest(&digest), "sha256:0123456789ab…89abcdef");
         assert_eq!(short_digest("ü"), "ü");
-        assert_eq!([initials("dockhand"), initials("ops-builder"), initials("")], ["DO", "OB", ""]);
+        assert_eq!(
+            [initials("dockhand"), initials("ops-builder"), initials("")],
+            ["DO", "OB", ""]
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Act, Alert, CopyLine, Crumbs, Csrf, Field, Frame, Icon, Pill, Tabs, When};
+use super::{Act, Alert, CopyLine, Crumbs, Csrf, Frame, Icon, Pill, Tabs, When};
 
 /// `/{namespace}/{repository}/builds/configure`
 #[derive(Debug, Clone, Template)]
@@ -26,6 +26,10 @@ pub struct ConfigurePage {
     pub alerts: Vec<Alert>,
     /// Whether there is a configuration already.
     pub saved: bool,
+    /// The version that is edited; empty for a first save.
+    pub version: String,
+    /// The preview, where it was asked for without script.
+    pub preview: Option<Preview>,
     /// Connected, disconnected, blocked.
     pub connection: Option<Pill>,
     /// Where the source is; chosen or being chosen.
@@ -77,7 +81,12 @@ pub struct Choice {
 
 impl Choice {
     /// A choice.
-    pub fn new(value: impl Into<String>, label: impl Into<String>, help: impl Into<String>, chosen: bool) -> Self {
+    pub fn new(
+        value: impl Into<String>,
+        label: impl Into<String>,
+        help: impl Into<String>,
+        chosen: bool,
+    ) -> Self {
         Self {
             value: value.into(),
             label: label.into(),
@@ -98,8 +107,10 @@ pub struct SourcePicker {
     pub owners: Vec<Choice>,
     /// What is searched for.
     pub query: String,
-    /// The repository that is chosen now: provider's id and full name.
+    /// The repository that is chosen now: its path at the forge, and how it is shown.
     pub chosen: Option<(String, String)>,
+    /// The forge that it is at.
+    pub chosen_forge: String,
     /// The repositories found, if they are known already; else they are loaded afterwards.
     pub results: Option<SourceResults>,
     /// Where they are loaded from.
@@ -186,10 +197,6 @@ pub struct RuleError {
 pub struct VariableRow {
     /// Its name.
     pub name: String,
-    /// When it was set.
-    pub when: When,
-    /// By whom.
-    pub by: String,
 }
 
 /// A build trigger.
@@ -218,6 +225,7 @@ pub struct Preview {
     /// When they were fetched, in words.
     pub foot: String,
 }
+impl askama::filters::HtmlSafe for Preview {}
 
 /// One ref of today.
 #[derive(Debug, Clone)]
@@ -250,12 +258,4 @@ pub struct ConfigureUnlinkedPage {
     pub namespace: String,
     /// Whether this person may link.
     pub may_link: bool,
-}
-
-/// A field of the form that stands alone.
-pub fn variable_fields() -> [Field; 2] {
-    [
-        Field::mono("var_name", "Name").optional(),
-        Field::password("var_value", "Value", "off").optional(),
-    ]
 }

@@ -110,8 +110,6 @@ pub struct UnlinkPage {
     pub others: String,
     /// What is removed.
     pub rows: Vec<UnlinkRow>,
-    /// Running builds, as "#1,284"; empty when none runs.
-    pub running: Vec<String>,
     /// Whether the grant itself can be revoked, and is by default.
     pub may_revoke: bool,
     /// What revoking means here.
@@ -177,6 +175,4 @@ pub struct ReplaceLinkPage {
     pub action: String,
     /// Names the exchange that is waiting for an answer.
     pub pending: String,
-    /// Back.
-    pub back: String,
 }

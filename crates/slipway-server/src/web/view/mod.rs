@@ -22,7 +22,10 @@ use super::assets;
 macro_rules! components {
     ($($name:ident),+) => { $(impl HtmlSafe for $name {})+ };
 }
-components!(Icon, Pill, When, Copy, CopyLine, Alert, Field, Commit, Crumbs, Tabs, Pager, Tags, Check, SideNav, Csrf, Act);
+components!(
+    Icon, Pill, When, Copy, CopyLine, Alert, Field, Commit, Crumbs, Tabs, Pager, Tags, Check, SideNav, Csrf,
+    Act
+);
 
 /// A 16 px picture beside its word; never alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Template)]

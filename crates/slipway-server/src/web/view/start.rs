@@ -60,8 +60,6 @@ pub struct RegistryForm {
     pub next: String,
     /// Name, host, path prefix, user, password.
     pub fields: Vec<Field>,
-    /// Whether the registry is asked over plain HTTP.
-    pub plain_http: bool,
 }
 impl askama::filters::HtmlSafe for RegistryForm {}
 

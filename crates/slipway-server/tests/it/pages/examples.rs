@@ -6,16 +6,18 @@ use askama::Template;
 use slipway_server::web::{
     ansi,
     view::{
-        Act, Alert, Check, Commit, Copy, CopyLine, Crumbs, Csrf, Field, Frame, Me, Pager, Pill, Place, SideNav,
-        Tabs, Tags, When,
+        Act, Alert, Check, Commit, Copy, CopyLine, Crumbs, Csrf, Field, Frame, Me, Pager, Pill, Place,
+        SideNav, Tabs, Tags, When,
         admin::{ProviderRow, RegistriesPage, RegistryRow, SourceProviderPage, SourceProvidersPage},
         builds::{Bar, BuildsPage, Chart, HistoryRow, QueueRow, SourceLine, TriggerChoice},
         configure::{
-            Choice, ConfigurePage, ConfigureUnlinkedPage, Preview, PreviewRef, RuleError, RuleRow, SourcePicker,
-            SourceResults, TriggerRow, VariableRow,
+            Choice, ConfigurePage, ConfigureUnlinkedPage, Preview, PreviewRef, RuleError, RuleRow,
+            SourcePicker, SourceResults, TriggerRow, VariableRow,
         },
         hub::{Attention, MyHubPage, NewRepositoryPage, NowRow, RepositoryRow},
-        links::{ForgeCard, GroupRow, LedgerPage, LinkedAccountsPage, ReplaceLinkPage, UnlinkPage, UnlinkRow},
+        links::{
+            ForgeCard, GroupRow, LedgerPage, LinkedAccountsPage, ReplaceLinkPage, UnlinkPage, UnlinkRow,
+        },
         report::{BuildReportPage, LogLine, LogView, PhaseView, StepView, TagState},
         repository::{RecentRow, RepositoryPage, RepositorySettingsPage, TagRow},
         settings::{
@@ -105,7 +107,10 @@ fn tabs(here: &'static str) -> Tabs {
 
 fn crumbs(here: &str) -> Crumbs {
     Crumbs {
-        up: vec![("My Hub".into(), "/".into()), ("acme".into(), "/?namespace=acme".into())],
+        up: vec![
+            ("My Hub".into(), "/".into()),
+            ("acme".into(), "/?namespace=acme".into()),
+        ],
         here: here.into(),
     }
 }
@@ -117,7 +122,11 @@ fn side() -> SideNav {
             "acme".into(),
             vec![
                 ("Members", "/organizations/acme/members".into(), false),
-                ("Linked accounts", "/settings/linked-accounts?namespace=acme".into(), true),
+                (
+                    "Linked accounts",
+                    "/settings/linked-accounts?namespace=acme".into(),
+                    true,
+                ),
             ],
         )],
     }
@@ -140,9 +149,13 @@ fn render(page: &impl Template) -> String {
 pub(super) fn sign_in() -> String {
     render(&SignInPage {
         frame: outside("Sign in"),
-        alert: Some(Alert::bad("User name or password is wrong.").line("4 tries are left, then wait 15 minutes.")),
+        alert: Some(
+            Alert::bad("User name or password is wrong.").line("4 tries are left, then wait 15 minutes."),
+        ),
         next: "/acme/checkout-api".into(),
-        user: Field::mono("user", "User name").value("dockhand").autocomplete("username"),
+        user: Field::mono("user", "User name")
+            .value("dockhand")
+            .autocomplete("username"),
         password: Field::password("password", "Password", "current-password"),
     })
 }
@@ -161,13 +174,15 @@ pub(super) fn first_run() -> String {
 fn registry_form() -> RegistryForm {
     RegistryForm {
         csrf: csrf(),
-        alert: Some(Alert::bad("registry.acme.example refused the login.").line("It answered 401. Check user and password.")),
+        alert: Some(
+            Alert::bad("registry.acme.example refused the login.")
+                .line("It answered 401. Check user and password."),
+        ),
         next: "/setup".into(),
         fields: vec![
             Field::mono("host", "Host").value("registry.acme.example"),
             Field::mono("prefix", "Path prefix").optional(),
         ],
-        plain_http: true,
     }
 }
 
@@ -185,7 +200,10 @@ pub(super) fn check_list() -> String {
             title: "GitHub".into(),
             steps: vec!["Open Settings › Developer settings › OAuth apps.".into()],
             homepage: copyline("https://builds.acme.example", "homepage"),
-            callback: copyline("https://builds.acme.example/oauth/github/callback", "callback URL"),
+            callback: copyline(
+                "https://builds.acme.example/oauth/github/callback",
+                "callback URL",
+            ),
             href: "/admin/source-providers/new?kind=github".into(),
         }],
     })
@@ -261,9 +279,19 @@ pub(super) fn my_hub() -> String {
             older: Some("/?cursor=abc".into()),
         },
         nothing_yet: false,
-        setup: vec![Check::to_do("Connect Bitbucket", "Optional.", Some("/setup".into()))],
+        setup: vec![Check::to_do(
+            "Connect Bitbucket",
+            "Optional.",
+            Some("/setup".into()),
+        )],
         first_steps: Vec::new(),
-        builders: vec![Check::at("ok", "check-circle", "embedded", "host, amd64, 1 of 4 slots", "Takes work")],
+        builders: vec![Check::at(
+            "ok",
+            "check-circle",
+            "embedded",
+            "host, amd64, 1 of 4 slots",
+            "Takes work",
+        )],
     })
 }
 
@@ -308,7 +336,10 @@ pub(super) fn repository() -> String {
         name: "acme/checkout-api".into(),
         description: "Takes money.".into(),
         private: true,
-        pull: copyline("docker pull registry.acme.example/acme/checkout-api:latest", "pull command"),
+        pull: copyline(
+            "docker pull registry.acme.example/acme/checkout-api:latest",
+            "pull command",
+        ),
         tags: vec![
             TagRow {
                 tag: "latest".into(),
@@ -351,7 +382,8 @@ pub(super) fn repository_settings() -> String {
         description: Field::text("description", "Description").optional(),
         private: false,
         image: "registry.acme.example/acme/checkout-api".into(),
-        destroys: "Its build configuration, 1,284 builds and their logs go. Images stay at the registry.".into(),
+        destroys: "Its build configuration, 1,284 builds and their logs go. Images stay at the registry."
+            .into(),
         may_delete: true,
     })
 }
@@ -395,7 +427,10 @@ pub(super) fn builds() -> String {
                 tone: "bad",
                 sign: "m-3-3 6 6m0-6-6 6",
             }],
-            figures: vec![("Success", "33 of 39".into()), ("Median duration", "3 min 14 s".into())],
+            figures: vec![
+                ("Success", "33 of 39".into()),
+                ("Median duration", "3 min 14 s".into()),
+            ],
         }),
         queue: vec![QueueRow {
             number: "#1,284".into(),
@@ -475,7 +510,11 @@ fn report(state: BuildState) -> BuildReportPage {
     let live = state == BuildState::InProgress;
     BuildReportPage {
         frame: Frame {
-            live: if live { "/acme/checkout-api/builds/1284/events".into() } else { String::new() },
+            live: if live {
+                "/acme/checkout-api/builds/1284/events".into()
+            } else {
+                String::new()
+            },
             ..frame("Build #1,284")
         },
         crumbs: crumbs("#1,284"),
@@ -504,8 +543,13 @@ fn report(state: BuildState) -> BuildReportPage {
                 size: String::new(),
             },
         ],
-        cancel: live.then(|| "Its machine is killed within 5 seconds. Tags already pushed stay: 2.4.1.".into()),
-        retries: if live { Vec::new() } else { vec![act("/acme/checkout-api/builds/1284/retry", "Retry", "")] },
+        cancel: live
+            .then(|| "Its machine is killed within 5 seconds. Tags already pushed stay: 2.4.1.".into()),
+        retries: if live {
+            Vec::new()
+        } else {
+            vec![act("/acme/checkout-api/builds/1284/retry", "Retry", "")]
+        },
         phases: vec![
             PhaseView {
                 name: "checkout".into(),
@@ -547,7 +591,11 @@ fn report(state: BuildState) -> BuildReportPage {
         absent_hooks: vec!["pre_build"],
         variables: vec!["SOURCE_BRANCH".into(), "NPM_TOKEN".into()],
         log: LogView {
-            stream: if live { "/acme/checkout-api/builds/1284/log/stream".into() } else { String::new() },
+            stream: if live {
+                "/acme/checkout-api/builds/1284/log/stream".into()
+            } else {
+                String::new()
+            },
             more: "/acme/checkout-api/builds/1284/log/lines".into(),
             raw: "/acme/checkout-api/builds/1284/log".into(),
             earlier: Some("/acme/checkout-api/builds/1284?before=1#log".into()),
@@ -584,7 +632,8 @@ fn picker() -> SourcePicker {
         links: "/settings/linked-accounts?namespace=acme".into(),
         owners: vec![Choice::new("acme", "acme", "", true)],
         query: "check".into(),
-        chosen: Some(("42".into(), "acme/checkout-api".into())),
+        chosen: Some(("acme/checkout-api".into(), "acme/checkout-api at GitHub".into())),
+        chosen_forge: "github".into(),
         results: None,
         load: "/acme/checkout-api/builds/configure/sources".into(),
     }
@@ -601,11 +650,18 @@ pub(super) fn configure() -> String {
         image: "registry.acme.example/acme/checkout-api".into(),
         alerts: vec![Alert::bad("Nothing was saved: rule 1 cannot be right.")],
         saved: true,
+        version: "3".into(),
+        preview: None,
         connection: Some(Pill::new("ok", "check-circle", "Connected")),
         source: picker(),
         autotest: vec![
             Choice::new("off", "Off", "Pull requests are not tested", false),
-            Choice::new("internal", "Internal pull requests", "From branches of this repository", true),
+            Choice::new(
+                "internal",
+                "Internal pull requests",
+                "From branches of this repository",
+                true,
+            ),
         ],
         links: false,
         rules: vec![RuleRow {
@@ -633,8 +689,6 @@ pub(super) fn configure() -> String {
         }],
         variables: vec![VariableRow {
             name: "NPM_TOKEN".into(),
-            when: ago(5_000_000),
-            by: "dockhand".into(),
         }],
         triggers: vec![TriggerRow {
             id: "trg_1".into(),
@@ -642,10 +696,19 @@ pub(super) fn configure() -> String {
             address: "…/trigger/••••9c1e/call/".into(),
             used: None,
         }],
-        new_trigger: Some(copyline("https://builds.acme.example/api/build/v1/source/x/trigger/y/call/", "trigger address")),
-        delivery: vec![Choice::new("webhook", "Webhook", "", true), Choice::new("polling", "Polling only", "", false)],
+        new_trigger: Some(copyline(
+            "https://builds.acme.example/api/build/v1/source/x/trigger/y/call/",
+            "trigger address",
+        )),
+        delivery: vec![
+            Choice::new("webhook", "Webhook", "", true),
+            Choice::new("polling", "Polling only", "", false),
+        ],
         hook: Some(Pill::new("warn", "alert", "Webhook missing")),
-        by_hand: Some((copyline("https://builds.acme.example/hooks/abc", "webhook address"), copyline("s3cret", "webhook secret"))),
+        by_hand: Some((
+            copyline("https://builds.acme.example/hooks/abc", "webhook address"),
+            copyline("s3cret", "webhook secret"),
+        )),
         supersede: vec![Choice::new("branches", "Pending, on branches", "", true)],
         destroys: "This deletes 1 build rule, 1 variable and 1 trigger here.".into(),
         may_delete: true,
@@ -668,21 +731,28 @@ pub(super) fn preview() -> String {
     render(&Preview {
         alerts: vec![Alert::warn("2 refs write 2.5.0")],
         about: "2 refs of today, as the rules stand here".into(),
-        refs: vec![
-            PreviewRef {
-                icon: "branch",
-                name: "main".into(),
-                makes: vec![("Rule 1 makes".into(), vec!["latest".into()])],
-                why: vec![("Rule 2:".into(), "ref_type_differs", "the rule is for the other kind of ref")],
-            },
-        ],
+        refs: vec![PreviewRef {
+            icon: "branch",
+            name: "main".into(),
+            makes: vec![("Rule 1 makes".into(), vec!["latest".into()])],
+            why: vec![(
+                "Rule 2:".into(),
+                "ref_type_differs",
+                "the rule is for the other kind of ref",
+            )],
+        }],
         foot: "Fetched from GitHub just now".into(),
     })
 }
 
 pub(super) fn source_results() -> String {
     render(&SourceResults {
-        found: vec![Choice::new("42", "checkout-api", "private, main, pushed 4 min ago", true)],
+        found: vec![Choice::new(
+            "42",
+            "checkout-api",
+            "private, main, pushed 4 min ago",
+            true,
+        )],
         about: "1 of 41 repositories of acme, searched at GitHub.".into(),
         adjust: "/settings/linked-accounts?namespace=acme".into(),
         alert: None,
@@ -730,7 +800,11 @@ pub(super) fn timeline() -> String {
                         },
                     ],
                 }],
-                replay: Some(act("/acme/checkout-api/timeline/dlv_1/replay", "Replay", "delivery 5b1e0c70")),
+                replay: Some(act(
+                    "/acme/checkout-api/timeline/dlv_1/replay",
+                    "Replay",
+                    "delivery 5b1e0c70",
+                )),
             }],
         }],
         pager: Pager::default(),
@@ -755,9 +829,20 @@ pub(super) fn linked_accounts() -> String {
                 state: words::health(Health::NeedsAttention),
                 alert: Some(Alert::warn("The link has too few rights.").fix("Link again", "#")),
                 reason: "scopes_missing".into(),
-                link: Some(act("/settings/linked-accounts/github/link", "Link again", "GitHub")),
-                check: Some(act("/settings/linked-accounts/github/check", "Check again", "GitHub")),
-                unlink: Some(("/settings/linked-accounts/github/unlink?namespace=acme".into(), "Unlink provider")),
+                link: Some(act(
+                    "/settings/linked-accounts/github/link",
+                    "Link again",
+                    "GitHub",
+                )),
+                check: Some(act(
+                    "/settings/linked-accounts/github/check",
+                    "Check again",
+                    "GitHub",
+                )),
+                unlink: Some((
+                    "/settings/linked-accounts/github/unlink?namespace=acme".into(),
+                    "Unlink provider",
+                )),
                 facts: vec![("Account", "ops-builder, id 48210377".into())],
                 verified: Some(ago(120)),
                 groups_title: "Organizations",
@@ -765,7 +850,10 @@ pub(super) fn linked_accounts() -> String {
                     name: "northwind".into(),
                     state: Pill::new("bad", "lock", "Not granted"),
                     meaning: "GitHub answered 403: the organization restricts OAuth apps.".into(),
-                    grant: Some(("https://github.com/settings/connections/applications/x".into(), "Grant access")),
+                    grant: Some((
+                        "https://github.com/settings/connections/applications/x".into(),
+                        "Grant access",
+                    )),
                 }],
                 intro: String::new(),
                 broken: false,
@@ -779,7 +867,11 @@ pub(super) fn linked_accounts() -> String {
                 state: Pill::new("todo", "todo", "Not linked"),
                 alert: None,
                 reason: String::new(),
-                link: Some(act("/settings/linked-accounts/bitbucket/link", "Link provider", "Bitbucket")),
+                link: Some(act(
+                    "/settings/linked-accounts/bitbucket/link",
+                    "Link provider",
+                    "Bitbucket",
+                )),
                 check: None,
                 unlink: None,
                 facts: Vec::new(),
@@ -808,14 +900,14 @@ pub(super) fn unlink() -> String {
         state: words::health(Health::Healthy),
         stops: 1,
         things: 2,
-        others: "No other namespace uses this account, so the authorization itself can be revoked too.".into(),
+        others: "No other namespace uses this account, so the authorization itself can be revoked too."
+            .into(),
         rows: vec![UnlinkRow {
             repositories: vec!["acme/checkout-api".into()],
             source: "acme/checkout-api".into(),
             webhook: "448120931".into(),
             key: "98440127".into(),
         }],
-        running: vec!["#1,284".into()],
         may_revoke: true,
         revoke_help: "Ends all tokens of ops-builder for this app.".into(),
     })
@@ -828,7 +920,10 @@ pub(super) fn ledger() -> String {
         title: "GitHub is unlinked from acme".into(),
         state: Pill::new("ok", "check-circle", "Unlinked"),
         alert: Alert::ok("0 remaining at GitHub"),
-        steps: vec![Check::done("Webhook 448120931 of acme/checkout-api removed", "At the 2nd try.")],
+        steps: vec![Check::done(
+            "Webhook 448120931 of acme/checkout-api removed",
+            "At the 2nd try.",
+        )],
         started: Some(ago(300)),
         back: "/settings/linked-accounts?namespace=acme".into(),
     })
@@ -843,7 +938,6 @@ pub(super) fn replace_link() -> String {
         new: "dockhand".into(),
         action: "/settings/linked-accounts/github/replace".into(),
         pending: "PENDING".into(),
-        back: "/settings/linked-accounts?namespace=acme".into(),
     })
 }
 
@@ -862,7 +956,10 @@ pub(super) fn access_tokens() -> String {
             revoke: act("/settings/access-tokens/pat_1/revoke", "Revoke", "ci"),
         }],
         name: Field::text("name", "What it is for"),
-        scopes: vec![("read", "See what you see", true), ("build", "Start, cancel and retry builds", false)],
+        scopes: vec![
+            ("read", "See what you see", true),
+            ("build", "Start, cancel and retry builds", false),
+        ],
     })
 }
 
@@ -891,7 +988,11 @@ pub(super) fn organizations() -> String {
             ..frame("Organizations")
         },
         alert: None,
-        organizations: vec![("acme".into(), "owner".into(), "/organizations/acme/members".into())],
+        organizations: vec![(
+            "acme".into(),
+            "owner".into(),
+            "/organizations/acme/members".into(),
+        )],
         name: Field::mono("name", "Name"),
     })
 }
@@ -909,7 +1010,11 @@ pub(super) fn members() -> String {
             initials: "DO".into(),
             role: "owner".into(),
             since: Some(ago(90_000)),
-            remove: Some(act("/organizations/acme/members/usr_1/remove", "Remove", "dockhand")),
+            remove: Some(act(
+                "/organizations/acme/members/usr_1/remove",
+                "Remove",
+                "dockhand",
+            )),
         }],
         may_change: true,
         user: Field::mono("user", "User name"),
@@ -924,7 +1029,9 @@ pub(super) fn source_providers() -> String {
             ..frame("Source providers")
         },
         side: side(),
-        alert: Some(Alert::ok("github.com knows this client, and the secret is right.")),
+        alert: Some(Alert::ok(
+            "github.com knows this client, and the secret is right.",
+        )),
         providers: vec![ProviderRow {
             title: "GitHub".into(),
             host: "github.com".into(),
@@ -945,7 +1052,10 @@ pub(super) fn source_provider() -> String {
         alert: None,
         steps: vec!["Open Settings › Developer settings › OAuth apps › New OAuth app.".into()],
         homepage: copyline("https://builds.acme.example", "homepage"),
-        callback: copyline("https://builds.acme.example/oauth/github/callback", "callback URL"),
+        callback: copyline(
+            "https://builds.acme.example/oauth/github/callback",
+            "callback URL",
+        ),
         action: "/admin/source-providers/new".into(),
         kind: "github",
         fields: vec![

@@ -39,14 +39,22 @@ fn no_page_has_anything_inline() {
     for (name, html) in all() {
         for tag in tags(&html) {
             assert!(!tag.starts_with("<style"), "{name}: {tag}");
-            assert!(!tag.starts_with("<script") || tag.contains(" src=\"/assets/"), "{name}: {tag}");
+            assert!(
+                !tag.starts_with("<script") || tag.contains(" src=\"/assets/"),
+                "{name}: {tag}"
+            );
             assert!(!tag.contains(" style="), "{name}: {tag}");
             for attribute in attributes(tag) {
                 assert!(!attribute.starts_with("on"), "{name}: {tag}");
             }
             assert!(!tag.contains("javascript:"), "{name}: {tag}");
-            let loads = ["<script", "<link", "<img", "<iframe"].iter().any(|t| tag.starts_with(t));
-            assert!(!loads || !tag.contains("http"), "{name} loads from elsewhere: {tag}");
+            let loads = ["<script", "<link", "<img", "<iframe"]
+                .iter()
+                .any(|t| tag.starts_with(t));
+            assert!(
+                !loads || !tag.contains("http"),
+                "{name} loads from elsewhere: {tag}"
+            );
         }
     }
 }
@@ -82,7 +90,9 @@ fn pages_are_well_formed_for_every_reader() {
             let id = attributes(tag).find_map(|a| a.strip_prefix("id=\"").map(|v| v.trim_end_matches('"')));
             let labelled = tag.contains("aria-label=")
                 || id.is_some_and(|id| html.contains(&format!("for=\"{id}\"")))
-                || ["radio", "checkbox"].iter().any(|kind| tag.contains(&format!("type=\"{kind}\"")));
+                || ["radio", "checkbox"]
+                    .iter()
+                    .any(|kind| tag.contains(&format!("type=\"{kind}\"")));
             assert!(labelled, "{name}: {tag}");
         }
     }

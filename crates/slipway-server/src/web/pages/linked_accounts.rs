@@ -1,0 +1,438 @@
+//! Linked accounts: which source provider a namespace is linked to, and how well that works.
+
+use axum::{
+    Form,
+    extract::{Path, Query, RawQuery, State},
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use slipway_forge::OauthError;
+use slipway_store::{Link, LinkOwner};
+use slipway_types::{
+    SlugName, Timestamp,
+    forge::{ForgeKind, Health, HealthReason, LinkState, OwnerReach},
+    rights::Role,
+};
+
+use super::{Done, Page, act, frame, organization_settings, own_settings, to};
+use crate::{
+    app::App,
+    failure::Failure,
+    services::{ServiceError, linking::LinkOutcome, links::LinkedForge},
+    web::{
+        headers::FormTargets,
+        session::SignedIn,
+        view::{
+            Act, Alert, Crumbs, Pill, Place,
+            links::{ForgeCard, GroupRow, LinkedAccountsPage, ReplaceLinkPage},
+        },
+        words,
+    },
+};
+
+/// Whose links.
+#[derive(Debug, Default, Deserialize)]
+pub struct Of {
+    namespace: Option<SlugName>,
+}
+
+/// Whose link.
+#[derive(Debug, Deserialize)]
+pub struct OfForm {
+    namespace: SlugName,
+}
+
+/// The page of a namespace's links.
+pub(super) fn address(namespace: &SlugName) -> String {
+    format!("/settings/linked-accounts?namespace={namespace}")
+}
+
+/// `GET /settings/linked-accounts`
+///
+/// # Errors
+/// Not found, for those who do not belong to the namespace.
+pub async fn show(
+    State(app): State<App>,
+    who: SignedIn,
+    Query(of): Query<Of>,
+    Query(done): Query<Done>,
+) -> Result<Response, Failure> {
+    let namespace = of.namespace.unwrap_or_else(|| who.name().clone());
+    page(&app, &who, &namespace, &done, Vec::new()).await
+}
+
+async fn page(
+    app: &App,
+    who: &SignedIn,
+    namespace: &SlugName,
+    done: &Done,
+    alerts: Vec<Alert>,
+) -> Result<Response, Failure> {
+    let (found, role) = app.access.namespace(&who.caller, namespace).await?;
+    let overview = app.links.overview(&who.caller, namespace).await?;
+    let owner = role == Role::Owner;
+    let organization = found.user.is_none();
+    let targets = overview
+        .iter()
+        .map(|forge| forge.forge.fields.web_url.origin().ascii_serialization());
+    let targets = FormTargets(targets.collect());
+    let page = LinkedAccountsPage {
+        frame: frame(
+            app,
+            who,
+            format!("Linked accounts of {namespace}"),
+            Place::Elsewhere,
+            done,
+        ),
+        side: match organization {
+            true => organization_settings(namespace.as_str(), "Linked accounts"),
+            false => own_settings(who, "Linked accounts"),
+        },
+        crumbs: Crumbs {
+            up: vec![(namespace.to_string(), format!("/?namespace={namespace}"))],
+            here: "Linked accounts".to_owned(),
+        },
+        namespace: namespace.to_string(),
+        organization,
+        alerts,
+        forges: overview
+            .iter()
+            .map(|forge| card(who, namespace, forge, owner))
+            .collect(),
+        may_add: who.caller.is_admin,
+    };
+    let mut response = Page(page).into_response();
+    response.extensions_mut().insert(targets);
+    Ok(response)
+}
+
+fn button(
+    who: &SignedIn,
+    namespace: &SlugName,
+    forge: &LinkedForge,
+    what: &str,
+    look: (&'static str, &'static str, &'static str),
+) -> Act {
+    let fields = &forge.forge.fields;
+    Act {
+        fields: vec![("namespace", namespace.to_string())],
+        ..act(
+            who,
+            format!("/settings/linked-accounts/{}/{what}", fields.name),
+            look,
+            &*fields.display_name,
+        )
+    }
+}
+
+fn card(who: &SignedIn, namespace: &SlugName, linked: &LinkedForge, owner: bool) -> ForgeCard {
+    let fields = &linked.forge.fields;
+    let link = linked.link.as_ref();
+    let in_use = link.filter(|link| link.state == LinkState::Linked);
+    let unlink_page = format!(
+        "/settings/linked-accounts/{}/unlink?namespace={namespace}",
+        fields.name
+    );
+    let may_link = owner && linked.can_link;
+    ForgeCard {
+        id: fields.name.clone(),
+        initials: words::initials(&fields.display_name),
+        title: fields.display_name.clone(),
+        host: fields.web_url.authority().to_owned(),
+        account: in_use.map(|link| link.login.clone()),
+        state: state(link),
+        alert: link.and_then(|link| alert(link, linked)),
+        reason: in_use
+            .and_then(|link| link.health_reason)
+            .map(|r| r.to_string())
+            .unwrap_or_default(),
+        link: match in_use {
+            None if may_link => Some(button(
+                who,
+                namespace,
+                linked,
+                "link",
+                ("sm primary", "link", "Link provider"),
+            )),
+            Some(_) if may_link => Some(button(
+                who,
+                namespace,
+                linked,
+                "link",
+                ("sm", "link", "Link again"),
+            )),
+            _ => None,
+        },
+        check: in_use.map(|_| button(who, namespace, linked, "check", ("sm", "refresh", "Check again"))),
+        unlink: match (link, &linked.unlinked) {
+            (Some(link), _) if owner && link.state == LinkState::Linked => {
+                Some((unlink_page, "Unlink provider"))
+            }
+            (Some(_), _) if owner => Some((unlink_page, "What is being removed")),
+            (None, Some(_)) if owner => Some((unlink_page, "What was removed")),
+            _ => None,
+        },
+        facts: in_use.map(|link| facts(link, linked)).unwrap_or_default(),
+        verified: in_use
+            .and_then(|link| link.verified_at)
+            .map(|at| words::when(at, Timestamp::now())),
+        groups_title: groups_title(fields.kind),
+        groups: linked.owners.iter().map(|owner| group(owner, linked)).collect(),
+        intro: match (in_use, linked.can_link, owner) {
+            (Some(_), _, _) => String::new(),
+            (None, false, _) => "An administrator has to enter the OAuth client first.".to_owned(),
+            (None, true, false) => format!("An owner of {namespace} can link an account."),
+            (None, true, true) => format!(
+                "You go to {0}’s page and come back. Sign in there as the account that should be linked; a \
+                 service account keeps builds alive when people leave.",
+                fields.display_name
+            ),
+        },
+        broken: in_use.is_some_and(|link| link.health == Health::Broken),
+    }
+}
+
+fn state(link: Option<&Link>) -> Pill {
+    match link {
+        None => Pill::new("todo", "todo", "Not linked"),
+        Some(link) if link.state == LinkState::Linked => words::health(link.health),
+        Some(_) => Pill::new("run", "running", "Unlinking"),
+    }
+}
+
+fn facts(link: &Link, linked: &LinkedForge) -> Vec<(&'static str, String)> {
+    let mut facts = vec![
+        ("Account", format!("{}, id {}", link.login, link.account_id)),
+        ("Linked", words::day(link.linked_at)),
+    ];
+    if !linked.scopes.is_empty() {
+        facts.push(("Scopes", linked.scopes.join(", ")));
+    }
+    facts.push((
+        "Automated builds",
+        words::count(linked.configurations, "repository", "repositories"),
+    ));
+    facts
+}
+
+fn alert(link: &Link, linked: &LinkedForge) -> Option<Alert> {
+    let what = match link.health {
+        Health::Healthy => return None,
+        _ if link.state != LinkState::Linked => return None,
+        Health::NeedsAttention => Alert::warn("This link needs attention."),
+        Health::Broken => Alert::bad(format!(
+            "This link is broken: {} do not build.",
+            words::count(linked.configurations, "repository", "repositories")
+        )),
+    };
+    let detail = link.health_detail.clone().unwrap_or_default();
+    let fix = link.health_reason.map_or("Check again.", reason_fix);
+    Some(what.line(detail).line(fix))
+}
+
+/// What puts a link right, by the stable reason.
+pub(super) const fn reason_fix(reason: HealthReason) -> &'static str {
+    match reason {
+        HealthReason::TokenRevoked | HealthReason::TokenExpired => {
+            "Link again: build configurations are kept and reconnect."
+        }
+        HealthReason::ScopesMissing => "Link again, and grant everything that is asked for.",
+        HealthReason::OrgAccessDenied => "Grant access at the provider, then check again.",
+        HealthReason::SsoRequired => "Authorize single sign-on at the provider, then check again.",
+        HealthReason::AccountSuspended | HealthReason::InstallationSuspended => {
+            "The provider suspended it: ask them, or link another account."
+        }
+        HealthReason::WebhookMissing | HealthReason::WebhookDisabled | HealthReason::WebhookFailing => {
+            "Slipway repairs it by itself where it may; polling covers the gap."
+        }
+        HealthReason::DeployKeyMissing => "Slipway makes it again by itself where it may.",
+        HealthReason::RepositoryGone | HealthReason::RepositoryAccessLost => {
+            "Choose another source repository."
+        }
+        HealthReason::RateLimited => "Nothing to do: it goes on when the provider allows it.",
+        HealthReason::ForgeUnreachable => "Nothing to do: it is tried again.",
+    }
+}
+
+/// What stands where organizations stand.
+const fn groups_title(kind: ForgeKind) -> &'static str {
+    match kind {
+        ForgeKind::Github => "Organizations",
+        ForgeKind::Bitbucket => "Workspaces",
+    }
+}
+
+fn group(owner: &LinkOwner, linked: &LinkedForge) -> GroupRow {
+    let forge = &linked.forge.fields.display_name;
+    let detail = owner.detail.clone().unwrap_or_default();
+    // For single sign-on the provider says where: its address is the button.
+    let (detail, there) = match detail.starts_with("http") {
+        true => (String::new(), Some(detail)),
+        false => (detail, None),
+    };
+    let grant = |label| {
+        let there = there
+            .clone()
+            .or_else(|| linked.authorizations_url.as_ref().map(ToString::to_string));
+        there.map(|url| (url, label))
+    };
+    let (state, meaning, grant) = match owner.reach {
+        OwnerReach::Granted => (Pill::new("ok", "check-circle", "Granted"), detail, None),
+        OwnerReach::NotGranted => (
+            Pill::new("bad", "lock", "Not granted"),
+            format!(
+                "{forge} answered that the organization restricts third-party access. An owner grants or denies it. {detail}"
+            ),
+            grant("Grant access"),
+        ),
+        OwnerReach::SsoNeeded => (
+            Pill::new("warn", "shield", "Single sign-on needed"),
+            format!("The linked account has to authorize Slipway for single sign-on once. {detail}"),
+            grant("Authorize"),
+        ),
+        OwnerReach::Requested => (Pill::new("", "clock", "Requested"), detail, grant("Grant access")),
+        OwnerReach::Unknown => (
+            Pill::new("", "question", "Unknown"),
+            format!("Could not ask. {detail}"),
+            None,
+        ),
+    };
+    GroupRow {
+        name: owner.name.clone(),
+        state,
+        meaning,
+        grant,
+    }
+}
+
+/// `POST /settings/linked-accounts/{forge}/link`
+///
+/// # Errors
+/// Forbidden, for those who do not own the namespace.
+pub async fn link(
+    State(app): State<App>,
+    who: SignedIn,
+    Path(forge): Path<String>,
+    Form(form): Form<OfForm>,
+) -> Result<Response, Failure> {
+    let url = app
+        .linking
+        .start(&who.caller, &form.namespace, &forge, true)
+        .await?;
+    Ok(to(url.as_str()))
+}
+
+/// `POST /settings/linked-accounts/{forge}/check`
+///
+/// # Errors
+/// Not found, for those who do not belong to the namespace.
+pub async fn check(
+    State(app): State<App>,
+    who: SignedIn,
+    Path(forge): Path<String>,
+    Form(form): Form<OfForm>,
+) -> Result<Response, Failure> {
+    let page_of = address(&form.namespace);
+    match app.links.check(&who.caller, &form.namespace, &forge).await {
+        Ok(_) => Ok(to(&format!("{page_of}&done=checked#{forge}"))),
+        Err(error @ (ServiceError::Forge(_) | ServiceError::Oauth(_))) => {
+            let failure = Failure::from(error);
+            failure.log();
+            let alert = Alert::bad("It could not be checked.").line(failure.why);
+            page(&app, &who, &form.namespace, &Done::default(), vec![alert]).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `GET /settings/linked-accounts/{forge}/callback`: back from the provider.
+///
+/// # Errors
+/// Those that no page of links can show.
+pub async fn callback(
+    State(app): State<App>,
+    who: SignedIn,
+    Path(forge): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    let query = query.unwrap_or_default();
+    match app.linking.callback(&who.caller, &forge, &query).await {
+        Ok(LinkOutcome::Linked { namespace, .. }) => {
+            Ok(to(&format!("{}&done=linked#{forge}", address(&namespace))))
+        }
+        Ok(LinkOutcome::OtherAccount(other)) => {
+            let page = ReplaceLinkPage {
+                frame: frame(
+                    &app,
+                    &who,
+                    "Link another account?",
+                    Place::Elsewhere,
+                    &Done::default(),
+                ),
+                action: format!("/settings/linked-accounts/{forge}/answer"),
+                namespace: other.namespace.to_string(),
+                forge: other.forge,
+                old: other.old,
+                new: other.new,
+                pending: other.pending,
+            };
+            Ok(Page(page).into_response())
+        }
+        Err(error) => outcome(&app, &who, &forge, &query, error).await,
+    }
+}
+
+/// Linking failed: each way has its own message, and nothing has changed.
+async fn outcome(
+    app: &App,
+    who: &SignedIn,
+    forge: &str,
+    query: &str,
+    error: ServiceError,
+) -> Result<Response, Failure> {
+    let retry = format!("/settings/linked-accounts/{forge}/callback?{query}");
+    let alert = match &error {
+        ServiceError::Oauth(OauthError::Forge(cause)) if cause.is_transient() => {
+            Alert::bad("The provider could not be reached.")
+                .line("Nothing has changed. What you granted is still good for some minutes.")
+                .fix("Try again", retry)
+        }
+        ServiceError::Oauth(_) | ServiceError::Forge(_) | ServiceError::Conflict { .. } => {
+            let failure = Failure::from(error);
+            failure.log();
+            let mut alert = Alert::bad("Nothing was linked.").line(failure.why);
+            if let Some(reason) = failure.reason {
+                alert = alert.line(format!("Reason: {reason}"));
+            }
+            return page(app, who, who.name(), &Done::default(), vec![alert]).await;
+        }
+        _ => return Err(error.into()),
+    };
+    page(app, who, who.name(), &Done::default(), vec![alert]).await
+}
+
+/// Whether the other account shall replace the one before.
+#[derive(Debug, Deserialize)]
+pub struct AnswerForm {
+    pending: String,
+    namespace: SlugName,
+    #[serde(default)]
+    replace: String,
+}
+
+/// `POST /settings/linked-accounts/{forge}/answer`
+///
+/// # Errors
+/// A conflict, where the question has expired.
+pub async fn answer(
+    State(app): State<App>,
+    who: SignedIn,
+    Form(form): Form<AnswerForm>,
+) -> Result<Response, Failure> {
+    let linked = app
+        .linking
+        .answer(&who.caller, &form.pending, form.replace == "yes")
+        .await?;
+    let done = if linked.is_some() { "&done=linked" } else { "" };
+    Ok(to(&format!("{}{done}", address(&form.namespace))))
+}
