@@ -12,7 +12,7 @@ use slipway_machine::Host;
 use slipway_server::app::{App, Settings};
 use slipway_server::services::source_providers::ProviderForm;
 use slipway_store::{Options, Store};
-use slipway_vault::{KeyRing, Vault};
+use slipway_vault::Vault;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +31,7 @@ async fn run(config: Config) -> Result<()> {
         .mode(0o700)
         .create(&config.data_dir)
         .with_context(|| format!("the data directory {} cannot be made", config.data_dir.display()))?;
-    let keys = KeyRing::load_or_create(&config.key_file()).context("the key file cannot be used")?;
+    let keys = slipway_vault::load_or_create(&config.key_file()).context("the key file cannot be used")?;
     let database = match &config.database_url {
         Some(url) => Options::Postgres { url: url.clone() },
         None => Options::Sqlite { directory: config.data_dir.clone() },
