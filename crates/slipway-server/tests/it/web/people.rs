@@ -1,0 +1,113 @@
+//! From nothing to a signed-in person with an organization, a token and a list of browsers.
+
+use axum::http::StatusCode;
+
+use super::browser::{PASSWORD, Site};
+
+#[tokio::test]
+async fn the_first_person_becomes_the_administrator_and_nobody_after_them() {
+    let site = Site::start().await;
+    assert_eq!(site.browser().get("/").await.location(), "/setup");
+    let stranger = site.browser();
+    let early = stranger.get("/setup").await;
+
+    let first = site.administrator().await;
+    let list = first.get("/setup").await;
+    assert!(list.body.contains("Check-list") && list.body.contains("dockhand"));
+
+    let fields = [("name", "mallory"), ("password", PASSWORD), ("again", PASSWORD)];
+    let late = stranger.submit(&early, "/setup", &fields).await;
+    assert_eq!(late.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", late.body);
+    assert_eq!(stranger.get("/setup").await.location(), "/sign-in?next=%2Fsetup");
+}
+
+#[tokio::test]
+async fn a_person_comes_back_to_the_page_they_wanted_and_to_no_other_site() {
+    let site = Site::start().await;
+    site.administrator().await;
+    let browser = site.browser();
+    let wanted = browser.get("/settings/security?x=1").await;
+    assert_eq!(wanted.location(), "/sign-in?next=%2Fsettings%2Fsecurity%3Fx%3D1");
+    let page = browser.get(wanted.location()).await;
+    let sign_in = |next| [("user", "dockhand"), ("password", PASSWORD), ("next", next)];
+
+    let answer = browser.submit(&page, "/sign-in", &sign_in("/settings/security?x=1")).await;
+    assert_eq!(answer.location(), "/settings/security?x=1");
+    assert!(answer.header("set-cookie").contains("HttpOnly; SameSite=Lax"));
+
+    let other = site.browser();
+    let page = other.get("/sign-in").await;
+    let answer = other.submit(&page, "/sign-in", &sign_in("//evil.example/")).await;
+    assert_eq!(answer.location(), "/");
+}
+
+#[tokio::test]
+async fn over_https_the_cookie_is_bound_to_this_host() {
+    let site = Site::at("https://slipway.example").await;
+    let browser = site.browser();
+    let page = browser.get("/setup").await;
+    assert!(page.header("set-cookie").starts_with("__Host-slipway-visitor="));
+    let fields = [("name", "dockhand"), ("password", PASSWORD), ("again", PASSWORD)];
+    let answer = browser.submit(&page, "/setup", &fields).await;
+    let cookie = answer.header("set-cookie");
+    assert!(cookie.starts_with("__Host-slipway=") && cookie.contains("; Secure"), "{cookie}");
+    assert!(!answer.header("strict-transport-security").is_empty());
+}
+
+#[tokio::test]
+async fn tries_of_signing_in_run_out() {
+    let site = Site::start().await;
+    site.administrator().await;
+    let browser = site.browser();
+    let page = browser.get("/sign-in").await;
+    let wrong = [("user", "dockhand"), ("password", "wrong"), ("next", "/")];
+    for _ in 0..5 {
+        let answer = browser.submit(&page, "/sign-in", &wrong).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(answer.body.contains("User name or password is wrong."));
+    }
+    let right = [("user", "dockhand"), ("password", PASSWORD), ("next", "/")];
+    let answer = browser.submit(&page, "/sign-in", &right).await;
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(!answer.header("retry-after").is_empty());
+}
+
+#[tokio::test]
+async fn signing_out_ends_the_session_everywhere() {
+    let site = Site::start().await;
+    let browser = site.administrator().await;
+    let page = browser.get("/settings/security").await;
+    let session = page.csrf();
+    assert_eq!(browser.submit(&page, "/sign-out", &[]).await.location(), "/sign-in");
+    assert_eq!(browser.get("/settings/security").await.status, StatusCode::SEE_OTHER);
+    let replay = browser.post("/organizations", &[("csrf", &session), ("name", "acme")], &[]).await;
+    assert_eq!(replay.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_token_is_shown_once() {
+    let site = Site::start().await;
+    let browser = site.administrator().await;
+    let page = browser.get("/settings/access-tokens").await;
+    let made = browser
+        .submit(&page, "/settings/access-tokens", &[("name", "ci"), ("scope", "build")])
+        .await;
+    assert!(made.body.contains("slw_pat_"));
+    assert_eq!(made.header("cache-control"), "no-store");
+    let later = browser.get("/settings/access-tokens").await;
+    assert!(later.body.contains("ci") && !later.body.contains("slw_pat_"));
+}
+
+#[tokio::test]
+async fn an_organization_is_made_and_its_wrong_names_are_said_at_the_field() {
+    let site = Site::start().await;
+    let browser = site.administrator().await;
+    let page = browser.get("/organizations").await;
+    let wrong = browser.submit(&page, "/organizations", &[("name", "Not A Name")]).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(wrong.body.contains("aria-invalid=\"true\"") && wrong.body.contains("Not A Name"));
+    let made = browser.submit(&page, "/organizations", &[("name", "acme")]).await;
+    assert_eq!(made.location(), "/organizations/acme/members?done=created");
+    let members = browser.get("/organizations/acme/members").await;
+    assert!(members.body.contains("dockhand") && members.body.contains("owner"));
+}
