@@ -49,8 +49,12 @@ impl AccessTokens<'_> {
     /// # Errors
     /// What the database says.
     pub async fn by_token_hash(&self, token_hash: &str) -> Result<Option<AccessToken>, StoreError> {
-        let sql = "SELECT * FROM access_tokens WHERE token_hash = $1 AND (expires_at IS NULL OR expires_at > $2)";
-        let row: Option<Row> = self.0.one(sql, [token_hash.into(), Timestamp::now().millis().into()]).await?;
+        let sql =
+            "SELECT * FROM access_tokens WHERE token_hash = $1 AND (expires_at IS NULL OR expires_at > $2)";
+        let row: Option<Row> = self
+            .0
+            .one(sql, [token_hash.into(), Timestamp::now().millis().into()])
+            .await?;
         row.map(AccessToken::try_from).transpose()
     }
 
@@ -91,7 +95,9 @@ impl AccessTokens<'_> {
     /// What the database says.
     pub async fn used(&self, id: AccessTokenId) -> Result<(), StoreError> {
         let sql = "UPDATE access_tokens SET last_used_at = $2 WHERE id = $1";
-        self.0.execute(sql, [id.uuid().into(), Timestamp::now().millis().into()]).await?;
+        self.0
+            .execute(sql, [id.uuid().into(), Timestamp::now().millis().into()])
+            .await?;
         Ok(())
     }
 
@@ -101,7 +107,11 @@ impl AccessTokens<'_> {
     /// What the database says.
     pub async fn delete(&self, user: UserId, id: AccessTokenId) -> Result<bool, StoreError> {
         let sql = "DELETE FROM access_tokens WHERE id = $1 AND user_id = $2";
-        Ok(self.0.execute(sql, [id.uuid().into(), user.uuid().into()]).await? == 1)
+        Ok(self
+            .0
+            .execute(sql, [id.uuid().into(), user.uuid().into()])
+            .await?
+            == 1)
     }
 }
 

@@ -100,7 +100,12 @@ impl Audit<'_> {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn page(&self, of: AuditOf, before: Option<AuditId>, limit: i64) -> Result<Vec<Act>, StoreError> {
+    pub async fn page(
+        &self,
+        of: AuditOf,
+        before: Option<AuditId>,
+        limit: i64,
+    ) -> Result<Vec<Act>, StoreError> {
         let (column, id) = match of {
             AuditOf::Everything => ("$1 = $1", Uuid::nil()),
             AuditOf::Namespace(id) => ("namespace_id = $1", id.uuid()),

@@ -12,7 +12,8 @@ where
     T: FromStr,
     T::Err: Error + Send + Sync + 'static,
 {
-    text.parse().map_err(|source| StoreError::unreadable(what)(Box::new(source)))
+    text.parse()
+        .map_err(|source| StoreError::unreadable(what)(Box::new(source)))
 }
 
 /// The same, of a column that may be empty.

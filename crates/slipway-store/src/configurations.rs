@@ -79,7 +79,8 @@ impl Configurations<'_> {
     /// # Errors
     /// What the database says.
     pub async fn find(&self, id: ConfigurationId) -> Result<Option<Configuration>, StoreError> {
-        self.one("SELECT * FROM configurations WHERE id = $1", [id.uuid().into()]).await
+        self.one("SELECT * FROM configurations WHERE id = $1", [id.uuid().into()])
+            .await
     }
 
     /// The configuration of a repository.
@@ -87,7 +88,11 @@ impl Configurations<'_> {
     /// # Errors
     /// What the database says.
     pub async fn of_repository(&self, repository: RepositoryId) -> Result<Option<Configuration>, StoreError> {
-        self.one("SELECT * FROM configurations WHERE repository_id = $1", [repository.uuid().into()]).await
+        self.one(
+            "SELECT * FROM configurations WHERE repository_id = $1",
+            [repository.uuid().into()],
+        )
+        .await
     }
 
     /// The configurations that build from a source, in any state, the oldest first.
@@ -95,17 +100,26 @@ impl Configurations<'_> {
     /// # Errors
     /// What the database says.
     pub async fn of_source(&self, source: SourceId) -> Result<Vec<Configuration>, StoreError> {
-        self.list("SELECT * FROM configurations WHERE source_id = $1 ORDER BY id", [source.uuid().into()]).await
+        self.list(
+            "SELECT * FROM configurations WHERE source_id = $1 ORDER BY id",
+            [source.uuid().into()],
+        )
+        .await
     }
 
     /// The configurations that a namespace's link at a forge serves, the oldest first.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn of_forge(&self, namespace: NamespaceId, forge: ForgeId) -> Result<Vec<Configuration>, StoreError> {
+    pub async fn of_forge(
+        &self,
+        namespace: NamespaceId,
+        forge: ForgeId,
+    ) -> Result<Vec<Configuration>, StoreError> {
         let sql = "SELECT c.* FROM configurations c JOIN source_repositories s ON s.id = c.source_id
                    WHERE s.namespace_id = $1 AND s.forge_id = $2 ORDER BY c.id";
-        self.list(sql, [namespace.uuid().into(), forge.uuid().into()]).await
+        self.list(sql, [namespace.uuid().into(), forge.uuid().into()])
+            .await
     }
 
     /// Makes a configuration. It is active from the start.
@@ -130,7 +144,9 @@ impl Configurations<'_> {
             now.into(),
             now.into(),
         ];
-        self.0.execute(sql, values(fields)?.into_iter().chain(more)).await?;
+        self.0
+            .execute(sql, values(fields)?.into_iter().chain(more))
+            .await?;
         Ok(id)
     }
 
@@ -155,7 +171,11 @@ impl Configurations<'_> {
             source.uuid().into(),
             Timestamp::now().millis().into(),
         ];
-        Ok(self.0.execute(sql, values(fields)?.into_iter().chain(more)).await? == 1)
+        Ok(self
+            .0
+            .execute(sql, values(fields)?.into_iter().chain(more))
+            .await?
+            == 1)
     }
 
     /// Says whether a configuration can build, and why not.
@@ -169,7 +189,11 @@ impl Configurations<'_> {
         reason: Option<&str>,
     ) -> Result<(), StoreError> {
         let sql = "UPDATE configurations SET state = $2, state_reason = $3 WHERE id = $1";
-        let values = [id.uuid().into(), state.as_str().into(), reason.map(str::to_owned).into()];
+        let values = [
+            id.uuid().into(),
+            state.as_str().into(),
+            reason.map(str::to_owned).into(),
+        ];
         self.0.execute(sql, values).await?;
         Ok(())
     }
@@ -179,7 +203,9 @@ impl Configurations<'_> {
     /// # Errors
     /// What the database says.
     pub async fn delete(&self, id: ConfigurationId) -> Result<(), StoreError> {
-        self.0.execute("DELETE FROM configurations WHERE id = $1", [id.uuid().into()]).await?;
+        self.0
+            .execute("DELETE FROM configurations WHERE id = $1", [id.uuid().into()])
+            .await?;
         Ok(())
     }
 
@@ -205,11 +231,21 @@ impl Configurations<'_> {
     /// # Errors
     /// What the database says.
     pub async fn set_rules(&self, id: ConfigurationId, rules: &[StoredRule]) -> Result<(), StoreError> {
-        self.0.execute("DELETE FROM rules WHERE configuration_id = $1", [id.uuid().into()]).await?;
+        self.0
+            .execute(
+                "DELETE FROM rules WHERE configuration_id = $1",
+                [id.uuid().into()],
+            )
+            .await?;
         for (position, rule) in (0_i32..).zip(rules) {
             let sql = "INSERT INTO rules (id, configuration_id, position, fields) VALUES ($1, $2, $3, $4)";
             let fields = to_json("rules.fields", &rule.fields)?;
-            let values = [rule.id.uuid().into(), id.uuid().into(), position.into(), fields.into()];
+            let values = [
+                rule.id.uuid().into(),
+                id.uuid().into(),
+                position.into(),
+                fields.into(),
+            ];
             self.0.execute(sql, values).await?;
         }
         Ok(())
@@ -220,7 +256,11 @@ impl Configurations<'_> {
         sql: &str,
         values: impl IntoIterator<Item = sea_orm::Value>,
     ) -> Result<Option<Configuration>, StoreError> {
-        self.0.one::<Row>(sql, values).await?.map(Configuration::try_from).transpose()
+        self.0
+            .one::<Row>(sql, values)
+            .await?
+            .map(Configuration::try_from)
+            .transpose()
     }
 
     async fn list(
@@ -228,7 +268,12 @@ impl Configurations<'_> {
         sql: &str,
         values: impl IntoIterator<Item = sea_orm::Value>,
     ) -> Result<Vec<Configuration>, StoreError> {
-        self.0.all::<Row>(sql, values).await?.into_iter().map(Configuration::try_from).collect()
+        self.0
+            .all::<Row>(sql, values)
+            .await?
+            .into_iter()
+            .map(Configuration::try_from)
+            .collect()
     }
 }
 

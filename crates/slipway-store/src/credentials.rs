@@ -100,7 +100,10 @@ impl Credentials<'_> {
     /// # Errors
     /// What the database says.
     pub async fn lock(&self, id: CredentialId) -> Result<Option<Credential>, StoreError> {
-        let row = entity::Entity::find_by_id(id.uuid()).lock_exclusive().one(&self.0.conn).await?;
+        let row = entity::Entity::find_by_id(id.uuid())
+            .lock_exclusive()
+            .one(&self.0.conn)
+            .await?;
         row.map(Credential::try_from).transpose()
     }
 
@@ -204,7 +207,9 @@ impl Credentials<'_> {
     /// [`StoreError::NotFound`] when there is no such credential; what the vault says.
     pub async fn open_refresh_token(&self, id: CredentialId) -> Result<Option<SecretString>, StoreError> {
         let row = self.row(id).await?;
-        row.refresh_token_sealed.map(|sealed| self.0.open(TABLE, REFRESH, id, &sealed)).transpose()
+        row.refresh_token_sealed
+            .map(|sealed| self.0.open(TABLE, REFRESH, id, &sealed))
+            .transpose()
     }
 
     async fn row(&self, id: CredentialId) -> Result<entity::Model, StoreError> {

@@ -69,7 +69,10 @@ impl Forges<'_> {
     /// # Errors
     /// What the database says.
     pub async fn all(&self) -> Result<Vec<ForgeRecord>, StoreError> {
-        let rows = forge::Entity::find().order_by_asc(forge::Column::Name).all(&self.0.conn).await?;
+        let rows = forge::Entity::find()
+            .order_by_asc(forge::Column::Name)
+            .all(&self.0.conn)
+            .await?;
         rows.into_iter().map(ForgeRecord::try_from).collect()
     }
 
@@ -87,7 +90,10 @@ impl Forges<'_> {
     /// # Errors
     /// What the database says.
     pub async fn by_name(&self, name: &str) -> Result<Option<ForgeRecord>, StoreError> {
-        let row = forge::Entity::find().filter(forge::Column::Name.eq(name)).one(&self.0.conn).await?;
+        let row = forge::Entity::find()
+            .filter(forge::Column::Name.eq(name))
+            .one(&self.0.conn)
+            .await?;
         row.map(ForgeRecord::try_from).transpose()
     }
 
@@ -135,7 +141,11 @@ impl Forges<'_> {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn client_of(&self, forge: ForgeId, kind: ClientKind) -> Result<Option<ForgeClient>, StoreError> {
+    pub async fn client_of(
+        &self,
+        forge: ForgeId,
+        kind: ClientKind,
+    ) -> Result<Option<ForgeClient>, StoreError> {
         let row = self.client_row(forge, kind).await?;
         row.map(ForgeClient::try_from).transpose()
     }
@@ -161,7 +171,9 @@ impl Forges<'_> {
         secret: &SecretString,
     ) -> Result<ForgeClientId, StoreError> {
         let there = self.client_row(forge, kind).await?;
-        let id = there.as_ref().map_or_else(ForgeClientId::fresh, |row| ForgeClientId::from_uuid(row.id));
+        let id = there
+            .as_ref()
+            .map_or_else(ForgeClientId::fresh, |row| ForgeClientId::from_uuid(row.id));
         let sealed = self.0.seal("forge_clients", "client_secret_sealed", id, secret);
         if there.is_some() {
             let row = client::ActiveModel {
@@ -197,10 +209,19 @@ impl Forges<'_> {
             .one(&self.0.conn)
             .await?
             .ok_or_else(|| StoreError::NotFound(format!("client {id}")))?;
-        self.0.open("forge_clients", "client_secret_sealed", id, &row.client_secret_sealed)
+        self.0.open(
+            "forge_clients",
+            "client_secret_sealed",
+            id,
+            &row.client_secret_sealed,
+        )
     }
 
-    async fn client_row(&self, forge: ForgeId, kind: ClientKind) -> Result<Option<client::Model>, StoreError> {
+    async fn client_row(
+        &self,
+        forge: ForgeId,
+        kind: ClientKind,
+    ) -> Result<Option<client::Model>, StoreError> {
         let row = client::Entity::find()
             .filter(client::Column::ForgeId.eq(forge.uuid()))
             .filter(client::Column::Kind.eq(kind.as_str()))

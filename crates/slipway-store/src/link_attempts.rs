@@ -63,7 +63,9 @@ impl LinkAttempts<'_> {
     /// # Errors
     /// What the database or the vault says.
     pub async fn insert(&self, new: &NewLinkAttempt<'_>) -> Result<(), StoreError> {
-        let sealed = new.verifier.map(|secret| self.0.seal(TABLE, VERIFIER, new.state_hash, secret));
+        let sealed = new
+            .verifier
+            .map(|secret| self.0.seal(TABLE, VERIFIER, new.state_hash, secret));
         let row = entity::ActiveModel {
             state_hash: Set(new.state_hash.to_owned()),
             session_id: Set(new.session.uuid()),
@@ -96,7 +98,10 @@ impl LinkAttempts<'_> {
     pub async fn consume(&self, state_hash: &str) -> Result<bool, StoreError> {
         let now = Timestamp::now().millis();
         let done = entity::Entity::update_many()
-            .set(entity::ActiveModel { used_at: Set(Some(now)), ..Default::default() })
+            .set(entity::ActiveModel {
+                used_at: Set(Some(now)),
+                ..Default::default()
+            })
             .filter(entity::Column::StateHash.eq(state_hash))
             .filter(entity::Column::UsedAt.is_null())
             .filter(entity::Column::ExpiresAt.gt(now))
@@ -110,7 +115,14 @@ impl LinkAttempts<'_> {
     /// # Errors
     /// What the database says.
     pub async fn reopen(&self, state_hash: &str) -> Result<(), StoreError> {
-        self.set(state_hash, entity::ActiveModel { used_at: Set(None), ..Default::default() }).await
+        self.set(
+            state_hash,
+            entity::ActiveModel {
+                used_at: Set(None),
+                ..Default::default()
+            },
+        )
+        .await
     }
 
     /// Keeps what the exchange gave until a person has answered.
@@ -139,7 +151,9 @@ impl LinkAttempts<'_> {
     pub async fn open_verifier(&self, state_hash: &str) -> Result<Option<SecretString>, StoreError> {
         let row = entity::Entity::find_by_id(state_hash).one(&self.0.conn).await?;
         let sealed = row.and_then(|row| row.pkce_verifier_sealed);
-        sealed.map(|sealed| self.0.open(TABLE, VERIFIER, state_hash, &sealed)).transpose()
+        sealed
+            .map(|sealed| self.0.open(TABLE, VERIFIER, state_hash, &sealed))
+            .transpose()
     }
 
     /// What the exchange gave, in clear, where it waits.
@@ -149,7 +163,9 @@ impl LinkAttempts<'_> {
     pub async fn open_grant(&self, state_hash: &str) -> Result<Option<SecretString>, StoreError> {
         let row = entity::Entity::find_by_id(state_hash).one(&self.0.conn).await?;
         let sealed = row.and_then(|row| row.grant_sealed);
-        sealed.map(|sealed| self.0.open(TABLE, GRANT, state_hash, &sealed)).transpose()
+        sealed
+            .map(|sealed| self.0.open(TABLE, GRANT, state_hash, &sealed))
+            .transpose()
     }
 
     /// Forgets an attempt and its secrets. Says whether it was there.
@@ -157,7 +173,9 @@ impl LinkAttempts<'_> {
     /// # Errors
     /// What the database says.
     pub async fn delete(&self, state_hash: &str) -> Result<bool, StoreError> {
-        let done = entity::Entity::delete_by_id(state_hash).exec(&self.0.conn).await?;
+        let done = entity::Entity::delete_by_id(state_hash)
+            .exec(&self.0.conn)
+            .await?;
         Ok(done.rows_affected == 1)
     }
 

@@ -3,7 +3,10 @@
 //! A namespace has at most one link in use per forge (a unique index says so); a link that was taken apart
 //! stays, for its ledger, without a credential. Replacing the account of a link keeps the row.
 
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, Set,
+};
 use slipway_types::{
     CredentialId, ForgeId, LinkId, NamespaceId, Timestamp, UserId,
     forge::{Health, HealthReason, LinkState},
@@ -77,11 +80,19 @@ pub struct LinkHealth {
 
 impl LinkHealth {
     /// All is well.
-    pub const HEALTHY: Self = Self { health: Health::Healthy, reason: None, detail: None };
+    pub const HEALTHY: Self = Self {
+        health: Health::Healthy,
+        reason: None,
+        detail: None,
+    };
 
     /// Less than well.
     pub fn because(health: Health, reason: HealthReason, detail: impl Into<String>) -> Self {
-        Self { health, reason: Some(reason), detail: Some(detail.into()) }
+        Self {
+            health,
+            reason: Some(reason),
+            detail: Some(detail.into()),
+        }
     }
 }
 
@@ -100,7 +111,10 @@ impl Links<'_> {
     /// # Errors
     /// What the database says.
     pub async fn lock(&self, id: LinkId) -> Result<Option<Link>, StoreError> {
-        let row = entity::Entity::find_by_id(id.uuid()).lock_exclusive().one(&self.0.conn).await?;
+        let row = entity::Entity::find_by_id(id.uuid())
+            .lock_exclusive()
+            .one(&self.0.conn)
+            .await?;
         row.map(Link::try_from).transpose()
     }
 
@@ -154,7 +168,9 @@ impl Links<'_> {
     /// # Errors
     /// What the database says.
     pub async fn unverified_since(&self, before: Timestamp, limit: u64) -> Result<Vec<Link>, StoreError> {
-        let stale = entity::Column::VerifiedAt.is_null().or(entity::Column::VerifiedAt.lt(before.millis()));
+        let stale = entity::Column::VerifiedAt
+            .is_null()
+            .or(entity::Column::VerifiedAt.lt(before.millis()));
         let query = entity::Entity::find()
             .filter(entity::Column::State.eq(LinkState::Linked.as_str()))
             .filter(stale)
@@ -167,7 +183,12 @@ impl Links<'_> {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the namespace has one at this forge.
-    pub async fn insert(&self, namespace: NamespaceId, forge: ForgeId, to: &LinkTo) -> Result<LinkId, StoreError> {
+    pub async fn insert(
+        &self,
+        namespace: NamespaceId,
+        forge: ForgeId,
+        to: &LinkTo,
+    ) -> Result<LinkId, StoreError> {
         let id = LinkId::fresh();
         let now = Timestamp::now().millis();
         let row = entity::ActiveModel {
@@ -229,7 +250,14 @@ impl Links<'_> {
     /// What the database says.
     pub async fn looked_at(&self, id: LinkId) -> Result<(), StoreError> {
         let now = Timestamp::now().millis();
-        self.set(id, entity::ActiveModel { verified_at: Set(Some(now)), ..Default::default() }).await
+        self.set(
+            id,
+            entity::ActiveModel {
+                verified_at: Set(Some(now)),
+                ..Default::default()
+            },
+        )
+        .await
     }
 
     /// Notes what the account is called now.
@@ -237,7 +265,14 @@ impl Links<'_> {
     /// # Errors
     /// What the database says.
     pub async fn set_login(&self, id: LinkId, login: &str) -> Result<(), StoreError> {
-        self.set(id, entity::ActiveModel { login: Set(login.to_owned()), ..Default::default() }).await
+        self.set(
+            id,
+            entity::ActiveModel {
+                login: Set(login.to_owned()),
+                ..Default::default()
+            },
+        )
+        .await
     }
 
     /// Begins to take a link apart: from now on it builds nothing.
@@ -276,7 +311,12 @@ impl Links<'_> {
     }
 
     async fn list(&self, query: sea_orm::Select<entity::Entity>) -> Result<Vec<Link>, StoreError> {
-        query.all(&self.0.conn).await?.into_iter().map(Link::try_from).collect()
+        query
+            .all(&self.0.conn)
+            .await?
+            .into_iter()
+            .map(Link::try_from)
+            .collect()
     }
 }
 

@@ -52,7 +52,8 @@ impl Namespaces<'_> {
     /// # Errors
     /// What the database says.
     pub async fn find(&self, id: NamespaceId) -> Result<Option<Namespace>, StoreError> {
-        self.one("SELECT * FROM namespaces WHERE id = $1", [id.uuid().into()]).await
+        self.one("SELECT * FROM namespaces WHERE id = $1", [id.uuid().into()])
+            .await
     }
 
     /// The namespace of this name.
@@ -60,7 +61,8 @@ impl Namespaces<'_> {
     /// # Errors
     /// What the database says.
     pub async fn by_name(&self, name: &SlugName) -> Result<Option<Namespace>, StoreError> {
-        self.one("SELECT * FROM namespaces WHERE name = $1", [name.as_str().into()]).await
+        self.one("SELECT * FROM namespaces WHERE name = $1", [name.as_str().into()])
+            .await
     }
 
     /// A user's own namespace.
@@ -68,7 +70,11 @@ impl Namespaces<'_> {
     /// # Errors
     /// What the database says.
     pub async fn own(&self, user: UserId) -> Result<Option<Namespace>, StoreError> {
-        self.one("SELECT * FROM namespaces WHERE user_id = $1", [user.uuid().into()]).await
+        self.one(
+            "SELECT * FROM namespaces WHERE user_id = $1",
+            [user.uuid().into()],
+        )
+        .await
     }
 
     /// What a user belongs to: their own namespace first, then organizations by name.
@@ -104,7 +110,10 @@ impl Namespaces<'_> {
     pub async fn role_of(&self, user: UserId, namespace: NamespaceId) -> Result<Option<Role>, StoreError> {
         let sql = "SELECT 'owner' FROM namespaces WHERE id = $1 AND user_id = $2
                    UNION ALL SELECT role FROM members WHERE namespace_id = $1 AND user_id = $2";
-        let word: Option<String> = self.0.scalar(sql, [namespace.uuid().into(), user.uuid().into()]).await?;
+        let word: Option<String> = self
+            .0
+            .scalar(sql, [namespace.uuid().into(), user.uuid().into()])
+            .await?;
         word.map(|word| parse("members.role", &word)).transpose()
     }
 
@@ -112,7 +121,12 @@ impl Namespaces<'_> {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the name is taken.
-    pub async fn insert(&self, name: &SlugName, of: Option<UserId>, plan: &str) -> Result<NamespaceId, StoreError> {
+    pub async fn insert(
+        &self,
+        name: &SlugName,
+        of: Option<UserId>,
+        plan: &str,
+    ) -> Result<NamespaceId, StoreError> {
         let id = NamespaceId::fresh();
         let sql = "INSERT INTO namespaces (id, name, user_id, plan, created_at) VALUES ($1, $2, $3, $4, $5)";
         let values = [
@@ -131,7 +145,12 @@ impl Namespaces<'_> {
     /// # Errors
     /// [`StoreError::NotFound`] without such a plan.
     pub async fn set_plan(&self, id: NamespaceId, plan: &str) -> Result<(), StoreError> {
-        self.0.execute("UPDATE namespaces SET plan = $2 WHERE id = $1", [id.uuid().into(), plan.into()]).await?;
+        self.0
+            .execute(
+                "UPDATE namespaces SET plan = $2 WHERE id = $1",
+                [id.uuid().into(), plan.into()],
+            )
+            .await?;
         Ok(())
     }
 
@@ -140,7 +159,8 @@ impl Namespaces<'_> {
     /// # Errors
     /// What the database says.
     pub async fn members(&self, namespace: NamespaceId) -> Result<Vec<Member>, StoreError> {
-        let sql = "SELECT m.user_id, u.name, m.role, m.created_at FROM members m JOIN users u ON u.id = m.user_id
+        let sql =
+            "SELECT m.user_id, u.name, m.role, m.created_at FROM members m JOIN users u ON u.id = m.user_id
                    WHERE m.namespace_id = $1 ORDER BY u.name";
         let rows: Vec<MemberRow> = self.0.all(sql, [namespace.uuid().into()]).await?;
         rows.into_iter()
@@ -163,14 +183,22 @@ impl Namespaces<'_> {
         let lock = self.0.for_update();
         let sql = format!("SELECT user_id FROM members WHERE namespace_id = $1 AND role = 'owner'{lock}");
         let rows: Vec<OwnerRow> = self.0.all(&sql, [namespace.uuid().into()]).await?;
-        Ok(rows.into_iter().map(|row| UserId::from_uuid(row.user_id)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| UserId::from_uuid(row.user_id))
+            .collect())
     }
 
     /// Makes a user a member, or changes what they are.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn set_member(&self, namespace: NamespaceId, user: UserId, role: Role) -> Result<(), StoreError> {
+    pub async fn set_member(
+        &self,
+        namespace: NamespaceId,
+        user: UserId,
+        role: Role,
+    ) -> Result<(), StoreError> {
         let sql = "INSERT INTO members (namespace_id, user_id, role, created_at) VALUES ($1, $2, $3, $4)
                    ON CONFLICT (namespace_id, user_id) DO UPDATE SET role = excluded.role";
         let values = [
@@ -190,9 +218,15 @@ impl Namespaces<'_> {
     pub async fn remove_member(&self, namespace: NamespaceId, user: UserId) -> Result<bool, StoreError> {
         let teams = "DELETE FROM team_members WHERE user_id = $2
                      AND team_id IN (SELECT id FROM teams WHERE namespace_id = $1)";
-        self.0.execute(teams, [namespace.uuid().into(), user.uuid().into()]).await?;
+        self.0
+            .execute(teams, [namespace.uuid().into(), user.uuid().into()])
+            .await?;
         let sql = "DELETE FROM members WHERE namespace_id = $1 AND user_id = $2";
-        Ok(self.0.execute(sql, [namespace.uuid().into(), user.uuid().into()]).await? == 1)
+        Ok(self
+            .0
+            .execute(sql, [namespace.uuid().into(), user.uuid().into()])
+            .await?
+            == 1)
     }
 
     async fn one(
@@ -200,7 +234,11 @@ impl Namespaces<'_> {
         sql: &str,
         values: impl IntoIterator<Item = sea_orm::Value>,
     ) -> Result<Option<Namespace>, StoreError> {
-        self.0.one::<Row>(sql, values).await?.map(Namespace::try_from).transpose()
+        self.0
+            .one::<Row>(sql, values)
+            .await?
+            .map(Namespace::try_from)
+            .transpose()
     }
 }
 

@@ -85,7 +85,10 @@ impl Outbox<'_> {
     pub async fn push<P: Serialize + Sync>(&self, new: &NewOutboxRow<'_, P>) -> Result<bool, StoreError> {
         let place: i64 = self
             .0
-            .scalar("UPDATE counters SET value = value + 1 WHERE name = 'outbox' RETURNING value", [])
+            .scalar(
+                "UPDATE counters SET value = value + 1 WHERE name = 'outbox' RETURNING value",
+                [],
+            )
             .await?
             .ok_or_else(|| StoreError::NotFound("the outbox's counter".to_owned()))?;
         let now = Timestamp::now().millis();
@@ -125,7 +128,8 @@ impl Outbox<'_> {
     /// # Errors
     /// What the database says.
     pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        let sql = "SELECT next_attempt_at FROM outbox WHERE state = 'pending' ORDER BY next_attempt_at LIMIT 1";
+        let sql =
+            "SELECT next_attempt_at FROM outbox WHERE state = 'pending' ORDER BY next_attempt_at LIMIT 1";
         Ok(self.0.scalar(sql, []).await?.map(Timestamp::from_millis))
     }
 
@@ -134,7 +138,9 @@ impl Outbox<'_> {
     /// # Errors
     /// What the database says.
     pub async fn find(&self, id: OutboxId) -> Result<Option<OutboxRow>, StoreError> {
-        let rows = self.list("SELECT * FROM outbox WHERE id = $1", [id.uuid().into()]).await?;
+        let rows = self
+            .list("SELECT * FROM outbox WHERE id = $1", [id.uuid().into()])
+            .await?;
         Ok(rows.into_iter().next())
     }
 
@@ -143,7 +149,11 @@ impl Outbox<'_> {
     /// # Errors
     /// What the database says.
     pub async fn of_link(&self, link: LinkId) -> Result<Vec<OutboxRow>, StoreError> {
-        self.list("SELECT * FROM outbox WHERE link_id = $1 ORDER BY place", [link.uuid().into()]).await
+        self.list(
+            "SELECT * FROM outbox WHERE link_id = $1 ORDER BY place",
+            [link.uuid().into()],
+        )
+        .await
     }
 
     /// Takes a row for this process until `until`. Says whether it is ours: on PostgreSQL another replica may
@@ -157,7 +167,11 @@ impl Outbox<'_> {
         }
         let sql = "UPDATE outbox SET next_attempt_at = $3
                    WHERE id = $1 AND state = 'pending' AND next_attempt_at = $2";
-        let values = [row.id.uuid().into(), row.next_attempt_at.millis().into(), until.millis().into()];
+        let values = [
+            row.id.uuid().into(),
+            row.next_attempt_at.millis().into(),
+            until.millis().into(),
+        ];
         Ok(self.0.execute(sql, values).await? == 1)
     }
 
@@ -166,7 +180,11 @@ impl Outbox<'_> {
     /// # Errors
     /// What the database says.
     pub async fn count_pending(&self) -> Result<i64, StoreError> {
-        Ok(self.0.scalar("SELECT COUNT(*) FROM outbox WHERE state = 'pending'", []).await?.unwrap_or(0))
+        Ok(self
+            .0
+            .scalar("SELECT COUNT(*) FROM outbox WHERE state = 'pending'", [])
+            .await?
+            .unwrap_or(0))
     }
 
     /// It failed: tries again later.
@@ -176,7 +194,9 @@ impl Outbox<'_> {
     pub async fn defer(&self, id: OutboxId, until: Timestamp, error: &str) -> Result<(), StoreError> {
         let sql = "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = $2, last_error = $3
                    WHERE id = $1 AND state = 'pending'";
-        self.0.execute(sql, [id.uuid().into(), until.millis().into(), error.into()]).await?;
+        self.0
+            .execute(sql, [id.uuid().into(), until.millis().into(), error.into()])
+            .await?;
         Ok(())
     }
 
@@ -186,7 +206,9 @@ impl Outbox<'_> {
     /// What the database says.
     pub async fn postpone(&self, id: OutboxId, until: Timestamp) -> Result<(), StoreError> {
         let sql = "UPDATE outbox SET next_attempt_at = $2 WHERE id = $1 AND state = 'pending'";
-        self.0.execute(sql, [id.uuid().into(), until.millis().into()]).await?;
+        self.0
+            .execute(sql, [id.uuid().into(), until.millis().into()])
+            .await?;
         Ok(())
     }
 
@@ -195,9 +217,12 @@ impl Outbox<'_> {
     /// # Errors
     /// What the database says.
     pub async fn hasten(&self, link: LinkId, kind: OutboxKind) -> Result<(), StoreError> {
-        let sql = "UPDATE outbox SET next_attempt_at = $3 WHERE link_id = $1 AND kind = $2 AND state = 'pending'";
+        let sql =
+            "UPDATE outbox SET next_attempt_at = $3 WHERE link_id = $1 AND kind = $2 AND state = 'pending'";
         let now = Timestamp::now().millis();
-        self.0.execute(sql, [link.uuid().into(), kind.as_str().into(), now.into()]).await?;
+        self.0
+            .execute(sql, [link.uuid().into(), kind.as_str().into(), now.into()])
+            .await?;
         Ok(())
     }
 
@@ -206,9 +231,12 @@ impl Outbox<'_> {
     /// # Errors
     /// What the database says.
     pub async fn done(&self, id: OutboxId) -> Result<(), StoreError> {
-        let sql = "UPDATE outbox SET state = 'done', attempts = attempts + 1, last_error = NULL, settled_at = $2
+        let sql =
+            "UPDATE outbox SET state = 'done', attempts = attempts + 1, last_error = NULL, settled_at = $2
                    WHERE id = $1 AND state = 'pending'";
-        self.0.execute(sql, [id.uuid().into(), Timestamp::now().millis().into()]).await?;
+        self.0
+            .execute(sql, [id.uuid().into(), Timestamp::now().millis().into()])
+            .await?;
         Ok(())
     }
 
@@ -217,9 +245,15 @@ impl Outbox<'_> {
     /// # Errors
     /// What the database says.
     pub async fn give_up(&self, id: OutboxId, error: &str) -> Result<(), StoreError> {
-        let sql = "UPDATE outbox SET state = 'given_up', attempts = attempts + 1, last_error = $3, settled_at = $2
+        let sql =
+            "UPDATE outbox SET state = 'given_up', attempts = attempts + 1, last_error = $3, settled_at = $2
                    WHERE id = $1 AND state = 'pending'";
-        self.0.execute(sql, [id.uuid().into(), Timestamp::now().millis().into(), error.into()]).await?;
+        self.0
+            .execute(
+                sql,
+                [id.uuid().into(), Timestamp::now().millis().into(), error.into()],
+            )
+            .await?;
         Ok(())
     }
 
@@ -237,7 +271,12 @@ impl Outbox<'_> {
         sql: &str,
         values: impl IntoIterator<Item = sea_orm::Value>,
     ) -> Result<Vec<OutboxRow>, StoreError> {
-        self.0.all::<Row>(sql, values).await?.into_iter().map(OutboxRow::try_from).collect()
+        self.0
+            .all::<Row>(sql, values)
+            .await?
+            .into_iter()
+            .map(OutboxRow::try_from)
+            .collect()
     }
 }
 

@@ -34,13 +34,22 @@ impl Permissions<'_> {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn level_of(&self, user: UserId, repository: RepositoryId) -> Result<Option<Level>, StoreError> {
+    pub async fn level_of(
+        &self,
+        user: UserId,
+        repository: RepositoryId,
+    ) -> Result<Option<Level>, StoreError> {
         let sql = "SELECT level FROM user_permissions WHERE repository_id = $1 AND user_id = $2
                    UNION ALL
                    SELECT p.level FROM team_permissions p JOIN team_members m ON m.team_id = p.team_id
                    WHERE p.repository_id = $1 AND m.user_id = $2";
-        let rows: Vec<LevelRow> = self.0.all(sql, [repository.uuid().into(), user.uuid().into()]).await?;
-        let levels = rows.iter().map(|row| parse::<Level>("permissions.level", &row.level));
+        let rows: Vec<LevelRow> = self
+            .0
+            .all(sql, [repository.uuid().into(), user.uuid().into()])
+            .await?;
+        let levels = rows
+            .iter()
+            .map(|row| parse::<Level>("permissions.level", &row.level));
         Ok(levels.collect::<Result<Vec<_>, _>>()?.into_iter().max())
     }
 
@@ -75,7 +84,12 @@ impl Permissions<'_> {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn set(&self, repository: RepositoryId, grantee: Grantee, level: Level) -> Result<(), StoreError> {
+    pub async fn set(
+        &self,
+        repository: RepositoryId,
+        grantee: Grantee,
+        level: Level,
+    ) -> Result<(), StoreError> {
         let (sql, id) = match grantee {
             Grantee::User(user) => (
                 "INSERT INTO user_permissions (repository_id, user_id, level) VALUES ($1, $2, $3)
@@ -88,7 +102,9 @@ impl Permissions<'_> {
                 team.uuid(),
             ),
         };
-        self.0.execute(sql, [repository.uuid().into(), id.into(), level.as_str().into()]).await?;
+        self.0
+            .execute(sql, [repository.uuid().into(), id.into(), level.as_str().into()])
+            .await?;
         Ok(())
     }
 
@@ -98,12 +114,14 @@ impl Permissions<'_> {
     /// What the database says.
     pub async fn remove(&self, repository: RepositoryId, grantee: Grantee) -> Result<(), StoreError> {
         let (sql, id) = match grantee {
-            Grantee::User(user) => {
-                ("DELETE FROM user_permissions WHERE repository_id = $1 AND user_id = $2", user.uuid())
-            }
-            Grantee::Team(team) => {
-                ("DELETE FROM team_permissions WHERE repository_id = $1 AND team_id = $2", team.uuid())
-            }
+            Grantee::User(user) => (
+                "DELETE FROM user_permissions WHERE repository_id = $1 AND user_id = $2",
+                user.uuid(),
+            ),
+            Grantee::Team(team) => (
+                "DELETE FROM team_permissions WHERE repository_id = $1 AND team_id = $2",
+                team.uuid(),
+            ),
         };
         self.0.execute(sql, [repository.uuid().into(), id.into()]).await?;
         Ok(())

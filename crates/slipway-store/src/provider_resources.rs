@@ -86,7 +86,10 @@ impl ProviderResources<'_> {
     /// # Errors
     /// What the database says.
     pub async fn by_hook_path(&self, path: &str) -> Result<Option<Resource>, StoreError> {
-        let row = entity::Entity::find().filter(entity::Column::HookPath.eq(path)).one(&self.0.conn).await?;
+        let row = entity::Entity::find()
+            .filter(entity::Column::HookPath.eq(path))
+            .one(&self.0.conn)
+            .await?;
         row.map(Resource::try_from).transpose()
     }
 
@@ -116,7 +119,8 @@ impl ProviderResources<'_> {
     /// # Errors
     /// What the database says.
     pub async fn of_source(&self, source: SourceId) -> Result<Vec<Resource>, StoreError> {
-        self.list(entity::Entity::find().filter(entity::Column::SourceId.eq(source.uuid()))).await
+        self.list(entity::Entity::find().filter(entity::Column::SourceId.eq(source.uuid())))
+            .await
     }
 
     /// Everything that was ever made through a link, the oldest first.
@@ -124,7 +128,8 @@ impl ProviderResources<'_> {
     /// # Errors
     /// What the database says.
     pub async fn of_link(&self, link: LinkId) -> Result<Vec<Resource>, StoreError> {
-        self.list(entity::Entity::find().filter(entity::Column::LinkId.eq(link.uuid()))).await
+        self.list(entity::Entity::find().filter(entity::Column::LinkId.eq(link.uuid())))
+            .await
     }
 
     /// Wants a webhook.
@@ -171,7 +176,10 @@ impl ProviderResources<'_> {
     /// # Errors
     /// What the database says.
     pub async fn settle_active(&self, id: ResourceId, remote_id: &str) -> Result<bool, StoreError> {
-        let known = entity::ActiveModel { remote_id: Set(Some(remote_id.to_owned())), ..Default::default() };
+        let known = entity::ActiveModel {
+            remote_id: Set(Some(remote_id.to_owned())),
+            ..Default::default()
+        };
         self.set(id, known).await?;
         let row = entity::ActiveModel {
             reason: Set(None),
@@ -191,7 +199,12 @@ impl ProviderResources<'_> {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn settle_failed(&self, id: ResourceId, reason: HealthReason, detail: &str) -> Result<(), StoreError> {
+    pub async fn settle_failed(
+        &self,
+        id: ResourceId,
+        reason: HealthReason,
+        detail: &str,
+    ) -> Result<(), StoreError> {
         let row = entity::ActiveModel {
             reason: Set(Some(reason.as_str().to_owned())),
             detail: Set(Some(detail.to_owned())),
@@ -253,7 +266,10 @@ impl ProviderResources<'_> {
     /// What the database says.
     pub async fn count_rejected(&self, id: ResourceId) -> Result<(), StoreError> {
         entity::Entity::update_many()
-            .col_expr(entity::Column::Rejected, Expr::col(entity::Column::Rejected).add(1))
+            .col_expr(
+                entity::Column::Rejected,
+                Expr::col(entity::Column::Rejected).add(1),
+            )
             .col_expr(entity::Column::RejectedAt, Expr::value(Timestamp::now().millis()))
             .filter(entity::Column::Id.eq(id.uuid()))
             .exec(&self.0.conn)
@@ -272,7 +288,9 @@ impl ProviderResources<'_> {
         let Some(current) = row.secret_sealed else {
             return Ok(None);
         };
-        let previous = row.previous_secret_sealed.map(|sealed| self.0.open(TABLE, PREVIOUS, id, &sealed));
+        let previous = row
+            .previous_secret_sealed
+            .map(|sealed| self.0.open(TABLE, PREVIOUS, id, &sealed));
         Ok(Some(HookSecrets {
             current: self.0.open(TABLE, SECRET, id, &current)?,
             previous: previous.transpose()?,
@@ -286,7 +304,9 @@ impl ProviderResources<'_> {
     pub async fn open_private_key(&self, id: ResourceId) -> Result<Option<SecretString>, StoreError> {
         let row = entity::Entity::find_by_id(id.uuid()).one(&self.0.conn).await?;
         let sealed = row.and_then(|row| row.private_key_sealed);
-        sealed.map(|sealed| self.0.open(TABLE, PRIVATE_KEY, id, &sealed)).transpose()
+        sealed
+            .map(|sealed| self.0.open(TABLE, PRIVATE_KEY, id, &sealed))
+            .transpose()
     }
 
     async fn set(&self, id: ResourceId, row: entity::ActiveModel) -> Result<(), StoreError> {
@@ -305,7 +325,11 @@ impl ProviderResources<'_> {
 }
 
 /// States in which a resource serves its source, or shall; the unique index knows the same three.
-const SERVING: [ResourceState; 3] = [ResourceState::Creating, ResourceState::Active, ResourceState::Failed];
+const SERVING: [ResourceState; 3] = [
+    ResourceState::Creating,
+    ResourceState::Active,
+    ResourceState::Failed,
+];
 
 fn wanted(id: ResourceId, source: SourceId, link: LinkId, kind: ResourceKind) -> entity::ActiveModel {
     entity::ActiveModel {

@@ -59,7 +59,10 @@ impl Registries<'_> {
     /// # Errors
     /// What the database says.
     pub async fn find(&self, id: RegistryId) -> Result<Option<Registry>, StoreError> {
-        let row: Option<Row> = self.0.one("SELECT * FROM registries WHERE id = $1", [id.uuid().into()]).await?;
+        let row: Option<Row> = self
+            .0
+            .one("SELECT * FROM registries WHERE id = $1", [id.uuid().into()])
+            .await?;
         Ok(row.map(Registry::from))
     }
 
@@ -68,7 +71,8 @@ impl Registries<'_> {
     /// # Errors
     /// What the database says.
     pub async fn usable_by(&self, namespace: NamespaceId) -> Result<Vec<Registry>, StoreError> {
-        let sql = "SELECT * FROM registries WHERE namespace_id IS NULL OR namespace_id = $1 ORDER BY name, id";
+        let sql =
+            "SELECT * FROM registries WHERE namespace_id IS NULL OR namespace_id = $1 ORDER BY name, id";
         let rows: Vec<Row> = self.0.all(sql, [namespace.uuid().into()]).await?;
         Ok(rows.into_iter().map(Registry::from).collect())
     }
@@ -94,7 +98,8 @@ impl Registries<'_> {
     ) -> Result<RegistryId, StoreError> {
         let id = RegistryId::fresh();
         let sealed = self.sealed(id, fields);
-        let sql = "INSERT INTO registries (id, namespace_id, name, host, path_prefix, username, password_sealed,
+        let sql =
+            "INSERT INTO registries (id, namespace_id, name, host, path_prefix, username, password_sealed,
                    verified_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         let values = [
             id.uuid().into(),
@@ -137,7 +142,9 @@ impl Registries<'_> {
     /// # Errors
     /// [`StoreError::NotFound`] when a repository still points at it.
     pub async fn delete(&self, id: RegistryId) -> Result<(), StoreError> {
-        self.0.execute("DELETE FROM registries WHERE id = $1", [id.uuid().into()]).await?;
+        self.0
+            .execute("DELETE FROM registries WHERE id = $1", [id.uuid().into()])
+            .await?;
         Ok(())
     }
 
@@ -146,13 +153,20 @@ impl Registries<'_> {
     /// # Errors
     /// [`StoreError::NotFound`] without such a registry; what the vault says.
     pub async fn open_password(&self, id: RegistryId) -> Result<Option<SecretString>, StoreError> {
-        let row: Option<Row> = self.0.one("SELECT * FROM registries WHERE id = $1", [id.uuid().into()]).await?;
+        let row: Option<Row> = self
+            .0
+            .one("SELECT * FROM registries WHERE id = $1", [id.uuid().into()])
+            .await?;
         let row = row.ok_or_else(|| StoreError::NotFound(id.to_string()))?;
-        row.password_sealed.map(|sealed| self.0.open(TABLE, PASSWORD, id, &sealed)).transpose()
+        row.password_sealed
+            .map(|sealed| self.0.open(TABLE, PASSWORD, id, &sealed))
+            .transpose()
     }
 
     fn sealed(&self, id: RegistryId, fields: &RegistryFields<'_>) -> Option<String> {
-        fields.password.map(|password| self.0.seal(TABLE, PASSWORD, id, password))
+        fields
+            .password
+            .map(|password| self.0.seal(TABLE, PASSWORD, id, password))
     }
 }
 

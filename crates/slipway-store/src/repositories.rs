@@ -51,16 +51,22 @@ impl Repositories<'_> {
     /// # Errors
     /// What the database says.
     pub async fn find(&self, id: RepositoryId) -> Result<Option<Repository>, StoreError> {
-        self.one("SELECT * FROM repositories WHERE id = $1", [id.uuid().into()]).await
+        self.one("SELECT * FROM repositories WHERE id = $1", [id.uuid().into()])
+            .await
     }
 
     /// The repository of this name in a namespace.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn by_name(&self, namespace: NamespaceId, name: &SlugName) -> Result<Option<Repository>, StoreError> {
+    pub async fn by_name(
+        &self,
+        namespace: NamespaceId,
+        name: &SlugName,
+    ) -> Result<Option<Repository>, StoreError> {
         let sql = "SELECT * FROM repositories WHERE namespace_id = $1 AND name = $2";
-        self.one(sql, [namespace.uuid().into(), name.as_str().into()]).await
+        self.one(sql, [namespace.uuid().into(), name.as_str().into()])
+            .await
     }
 
     /// All repositories of a namespace, by name.
@@ -141,7 +147,8 @@ impl Repositories<'_> {
         fields: &RepositoryFields<'_>,
     ) -> Result<RepositoryId, StoreError> {
         let id = RepositoryId::fresh();
-        let sql = "INSERT INTO repositories (id, namespace_id, name, description, private, registry_id, image_path,
+        let sql =
+            "INSERT INTO repositories (id, namespace_id, name, description, private, registry_id, image_path,
                    last_number, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8)";
         let values = [
             id.uuid().into(),
@@ -180,7 +187,9 @@ impl Repositories<'_> {
     /// # Errors
     /// What the database says.
     pub async fn delete(&self, id: RepositoryId) -> Result<(), StoreError> {
-        self.0.execute("DELETE FROM repositories WHERE id = $1", [id.uuid().into()]).await?;
+        self.0
+            .execute("DELETE FROM repositories WHERE id = $1", [id.uuid().into()])
+            .await?;
         Ok(())
     }
 
@@ -189,7 +198,11 @@ impl Repositories<'_> {
         sql: &str,
         values: impl IntoIterator<Item = sea_orm::Value>,
     ) -> Result<Option<Repository>, StoreError> {
-        self.0.one::<Row>(sql, values).await?.map(Repository::try_from).transpose()
+        self.0
+            .one::<Row>(sql, values)
+            .await?
+            .map(Repository::try_from)
+            .transpose()
     }
 
     async fn list(
@@ -197,7 +210,12 @@ impl Repositories<'_> {
         sql: &str,
         values: impl IntoIterator<Item = sea_orm::Value>,
     ) -> Result<Vec<Repository>, StoreError> {
-        self.0.all::<Row>(sql, values).await?.into_iter().map(Repository::try_from).collect()
+        self.0
+            .all::<Row>(sql, values)
+            .await?
+            .into_iter()
+            .map(Repository::try_from)
+            .collect()
     }
 }
 

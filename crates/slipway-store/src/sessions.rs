@@ -54,7 +54,10 @@ impl Sessions<'_> {
     /// What the database says.
     pub async fn by_token_hash(&self, token_hash: &str) -> Result<Option<Session>, StoreError> {
         let sql = "SELECT * FROM sessions WHERE token_hash = $1 AND expires_at > $2";
-        let row: Option<Row> = self.0.one(sql, [token_hash.into(), Timestamp::now().millis().into()]).await?;
+        let row: Option<Row> = self
+            .0
+            .one(sql, [token_hash.into(), Timestamp::now().millis().into()])
+            .await?;
         Ok(row.map(Session::from))
     }
 
@@ -63,8 +66,12 @@ impl Sessions<'_> {
     /// # Errors
     /// What the database says.
     pub async fn of_user(&self, user: UserId) -> Result<Vec<Session>, StoreError> {
-        let sql = "SELECT * FROM sessions WHERE user_id = $1 AND expires_at > $2 ORDER BY last_seen_at DESC, id";
-        let rows: Vec<Row> = self.0.all(sql, [user.uuid().into(), Timestamp::now().millis().into()]).await?;
+        let sql =
+            "SELECT * FROM sessions WHERE user_id = $1 AND expires_at > $2 ORDER BY last_seen_at DESC, id";
+        let rows: Vec<Row> = self
+            .0
+            .all(sql, [user.uuid().into(), Timestamp::now().millis().into()])
+            .await?;
         Ok(rows.into_iter().map(Session::from).collect())
     }
 
@@ -75,7 +82,8 @@ impl Sessions<'_> {
     pub async fn insert(&self, new: &NewSession<'_>) -> Result<SessionId, StoreError> {
         let id = SessionId::fresh();
         let now = Timestamp::now().millis();
-        let sql = "INSERT INTO sessions (id, token_hash, user_id, csrf_token, user_agent, address, created_at,
+        let sql =
+            "INSERT INTO sessions (id, token_hash, user_id, csrf_token, user_agent, address, created_at,
                    last_seen_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         let values = [
             id.uuid().into(),
@@ -98,7 +106,11 @@ impl Sessions<'_> {
     /// What the database says.
     pub async fn touch(&self, id: SessionId, expires_at: Timestamp) -> Result<(), StoreError> {
         let sql = "UPDATE sessions SET last_seen_at = $2, expires_at = $3 WHERE id = $1";
-        let values = [id.uuid().into(), Timestamp::now().millis().into(), expires_at.millis().into()];
+        let values = [
+            id.uuid().into(),
+            Timestamp::now().millis().into(),
+            expires_at.millis().into(),
+        ];
         self.0.execute(sql, values).await?;
         Ok(())
     }
@@ -109,7 +121,11 @@ impl Sessions<'_> {
     /// What the database says.
     pub async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
         let sql = "DELETE FROM sessions WHERE id = $1 AND user_id = $2";
-        Ok(self.0.execute(sql, [id.uuid().into(), user.uuid().into()]).await? == 1)
+        Ok(self
+            .0
+            .execute(sql, [id.uuid().into(), user.uuid().into()])
+            .await?
+            == 1)
     }
 
     /// Ends all sessions of a user but one. Says how many.
@@ -127,7 +143,12 @@ impl Sessions<'_> {
     /// # Errors
     /// What the database says.
     pub async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
-        self.0.execute("DELETE FROM sessions WHERE expires_at <= $1", [now.millis().into()]).await
+        self.0
+            .execute(
+                "DELETE FROM sessions WHERE expires_at <= $1",
+                [now.millis().into()],
+            )
+            .await
     }
 }
 

@@ -11,7 +11,9 @@ impl Settings<'_> {
     /// # Errors
     /// What the database says.
     pub async fn get(&self, name: &str) -> Result<Option<String>, StoreError> {
-        self.0.scalar("SELECT value FROM settings WHERE name = $1", [name.into()]).await
+        self.0
+            .scalar("SELECT value FROM settings WHERE name = $1", [name.into()])
+            .await
     }
 
     /// Sets a setting.

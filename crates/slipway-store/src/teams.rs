@@ -26,7 +26,10 @@ impl Teams<'_> {
     /// # Errors
     /// What the database says.
     pub async fn find(&self, id: TeamId) -> Result<Option<Team>, StoreError> {
-        let row: Option<Row> = self.0.one("SELECT * FROM teams WHERE id = $1", [id.uuid().into()]).await?;
+        let row: Option<Row> = self
+            .0
+            .one("SELECT * FROM teams WHERE id = $1", [id.uuid().into()])
+            .await?;
         row.map(Team::try_from).transpose()
     }
 
@@ -62,7 +65,9 @@ impl Teams<'_> {
     /// # Errors
     /// What the database says.
     pub async fn delete(&self, id: TeamId) -> Result<(), StoreError> {
-        self.0.execute("DELETE FROM teams WHERE id = $1", [id.uuid().into()]).await?;
+        self.0
+            .execute("DELETE FROM teams WHERE id = $1", [id.uuid().into()])
+            .await?;
         Ok(())
     }
 
@@ -85,7 +90,9 @@ impl Teams<'_> {
     /// What the database says.
     pub async fn add_member(&self, id: TeamId, user: UserId) -> Result<(), StoreError> {
         let sql = "INSERT INTO team_members (team_id, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        self.0.execute(sql, [id.uuid().into(), user.uuid().into()]).await?;
+        self.0
+            .execute(sql, [id.uuid().into(), user.uuid().into()])
+            .await?;
         Ok(())
     }
 
@@ -95,7 +102,9 @@ impl Teams<'_> {
     /// What the database says.
     pub async fn remove_member(&self, id: TeamId, user: UserId) -> Result<(), StoreError> {
         let sql = "DELETE FROM team_members WHERE team_id = $1 AND user_id = $2";
-        self.0.execute(sql, [id.uuid().into(), user.uuid().into()]).await?;
+        self.0
+            .execute(sql, [id.uuid().into(), user.uuid().into()])
+            .await?;
         Ok(())
     }
 }

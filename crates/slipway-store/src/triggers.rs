@@ -79,7 +79,9 @@ impl Triggers<'_> {
     /// What the database says.
     pub async fn used(&self, id: TriggerId) -> Result<(), StoreError> {
         let sql = "UPDATE triggers SET last_used_at = $2 WHERE id = $1";
-        self.0.execute(sql, [id.uuid().into(), Timestamp::now().millis().into()]).await?;
+        self.0
+            .execute(sql, [id.uuid().into(), Timestamp::now().millis().into()])
+            .await?;
         Ok(())
     }
 
@@ -89,7 +91,11 @@ impl Triggers<'_> {
     /// What the database says.
     pub async fn delete(&self, configuration: ConfigurationId, id: TriggerId) -> Result<bool, StoreError> {
         let sql = "DELETE FROM triggers WHERE id = $1 AND configuration_id = $2";
-        Ok(self.0.execute(sql, [id.uuid().into(), configuration.uuid().into()]).await? == 1)
+        Ok(self
+            .0
+            .execute(sql, [id.uuid().into(), configuration.uuid().into()])
+            .await?
+            == 1)
     }
 }
 

@@ -49,7 +49,8 @@ impl Users<'_> {
     /// # Errors
     /// What the database says.
     pub async fn find(&self, id: UserId) -> Result<Option<User>, StoreError> {
-        self.one("SELECT * FROM users WHERE id = $1", [id.uuid().into()]).await
+        self.one("SELECT * FROM users WHERE id = $1", [id.uuid().into()])
+            .await
     }
 
     /// The user of this name.
@@ -57,7 +58,8 @@ impl Users<'_> {
     /// # Errors
     /// What the database says.
     pub async fn by_name(&self, name: &SlugName) -> Result<Option<User>, StoreError> {
-        self.one("SELECT * FROM users WHERE name = $1", [name.as_str().into()]).await
+        self.one("SELECT * FROM users WHERE name = $1", [name.as_str().into()])
+            .await
     }
 
     /// Every user, by name.
@@ -74,7 +76,11 @@ impl Users<'_> {
     /// # Errors
     /// What the database says.
     pub async fn count(&self) -> Result<i64, StoreError> {
-        Ok(self.0.scalar("SELECT COUNT(*) FROM users", []).await?.unwrap_or(0))
+        Ok(self
+            .0
+            .scalar("SELECT COUNT(*) FROM users", [])
+            .await?
+            .unwrap_or(0))
     }
 
     /// Adds a user.
@@ -104,7 +110,10 @@ impl Users<'_> {
     /// [`StoreError::NotFound`] without such a user.
     pub async fn password_hash(&self, id: UserId) -> Result<String, StoreError> {
         self.0
-            .scalar("SELECT password_hash FROM users WHERE id = $1", [id.uuid().into()])
+            .scalar(
+                "SELECT password_hash FROM users WHERE id = $1",
+                [id.uuid().into()],
+            )
             .await?
             .ok_or_else(|| StoreError::NotFound(id.to_string()))
     }
@@ -123,9 +132,18 @@ impl Users<'_> {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn set_profile(&self, id: UserId, display_name: &str, email: Option<&str>) -> Result<(), StoreError> {
+    pub async fn set_profile(
+        &self,
+        id: UserId,
+        display_name: &str,
+        email: Option<&str>,
+    ) -> Result<(), StoreError> {
         let sql = "UPDATE users SET display_name = $2, email = $3 WHERE id = $1";
-        let values = [id.uuid().into(), display_name.into(), email.map(str::to_owned).into()];
+        let values = [
+            id.uuid().into(),
+            display_name.into(),
+            email.map(str::to_owned).into(),
+        ];
         self.0.execute(sql, values).await?;
         Ok(())
     }
@@ -136,7 +154,9 @@ impl Users<'_> {
     /// What the database says.
     pub async fn set_disabled(&self, id: UserId, at: Option<Timestamp>) -> Result<(), StoreError> {
         let sql = "UPDATE users SET disabled_at = $2 WHERE id = $1";
-        self.0.execute(sql, [id.uuid().into(), at.map(Timestamp::millis).into()]).await?;
+        self.0
+            .execute(sql, [id.uuid().into(), at.map(Timestamp::millis).into()])
+            .await?;
         Ok(())
     }
 
@@ -145,7 +165,11 @@ impl Users<'_> {
         sql: &str,
         values: impl IntoIterator<Item = sea_orm::Value>,
     ) -> Result<Option<User>, StoreError> {
-        self.0.one::<Row>(sql, values).await?.map(User::try_from).transpose()
+        self.0
+            .one::<Row>(sql, values)
+            .await?
+            .map(User::try_from)
+            .transpose()
     }
 }
 

@@ -28,7 +28,10 @@ impl Variables<'_> {
         let rows = self.rows(configuration).await?;
         Ok(rows
             .into_iter()
-            .map(|row| Variable { id: VariableId::from_uuid(row.id), name: row.name })
+            .map(|row| Variable {
+                id: VariableId::from_uuid(row.id),
+                name: row.name,
+            })
             .collect())
     }
 
@@ -36,7 +39,10 @@ impl Variables<'_> {
     ///
     /// # Errors
     /// What the database or the vault says.
-    pub async fn open_all(&self, configuration: ConfigurationId) -> Result<Vec<(String, SecretString)>, StoreError> {
+    pub async fn open_all(
+        &self,
+        configuration: ConfigurationId,
+    ) -> Result<Vec<(String, SecretString)>, StoreError> {
         let rows = self.rows(configuration).await?;
         rows.into_iter()
             .map(|row| {
@@ -58,8 +64,13 @@ impl Variables<'_> {
         wanted: &[(String, Option<SecretString>)],
     ) -> Result<(), StoreError> {
         let there = self.rows(configuration).await?;
-        for row in there.iter().filter(|row| !wanted.iter().any(|(name, _)| *name == row.name)) {
-            self.0.execute("DELETE FROM variables WHERE id = $1", [row.id.into()]).await?;
+        for row in there
+            .iter()
+            .filter(|row| !wanted.iter().any(|(name, _)| *name == row.name))
+        {
+            self.0
+                .execute("DELETE FROM variables WHERE id = $1", [row.id.into()])
+                .await?;
         }
         for (position, (name, value)) in (0_i32..).zip(wanted) {
             let old = there.iter().find(|row| row.name == *name);
@@ -85,7 +96,8 @@ impl Variables<'_> {
     }
 
     async fn rows(&self, configuration: ConfigurationId) -> Result<Vec<Row>, StoreError> {
-        let sql = "SELECT id, name, value_sealed FROM variables WHERE configuration_id = $1 ORDER BY position, id";
+        let sql =
+            "SELECT id, name, value_sealed FROM variables WHERE configuration_id = $1 ORDER BY position, id";
         self.0.all(sql, [configuration.uuid().into()]).await
     }
 }

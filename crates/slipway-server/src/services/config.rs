@@ -22,7 +22,9 @@ impl Config {
 
     /// Where a build trigger is called: Docker Hub's own path, so that only the host changes in an old line.
     pub fn trigger_url(&self, source: &str, token: &str) -> Url {
-        self.page(&["api", "build", "v1", "source", source, "trigger", token, "call", ""])
+        self.page(&[
+            "api", "build", "v1", "source", source, "trigger", token, "call", "",
+        ])
     }
 
     /// A page of this server.
@@ -42,8 +44,13 @@ mod tests {
     #[test]
     fn addresses_lie_below_the_public_url_whatever_its_path() {
         for base in ["https://ci.example/slipway", "https://ci.example/slipway/"] {
-            let config = Config { public_url: base.parse().unwrap() };
-            assert_eq!(config.hook_url("x").as_str(), "https://ci.example/slipway/hooks/x");
+            let config = Config {
+                public_url: base.parse().unwrap(),
+            };
+            assert_eq!(
+                config.hook_url("x").as_str(),
+                "https://ci.example/slipway/hooks/x"
+            );
             assert_eq!(
                 config.trigger_url("s", "t").as_str(),
                 "https://ci.example/slipway/api/build/v1/source/s/trigger/t/call/"

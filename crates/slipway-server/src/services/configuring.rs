@@ -170,8 +170,15 @@ impl Configuring {
         namespace: &SlugName,
         repository: &SlugName,
     ) -> Result<Option<ConfigurationView>, ServiceError> {
-        let granted = self.access.repository(caller, namespace, repository, Level::Read).await?;
-        let found = self.store.configurations().of_repository(granted.repository.id).await?;
+        let granted = self
+            .access
+            .repository(caller, namespace, repository, Level::Read)
+            .await?;
+        let found = self
+            .store
+            .configurations()
+            .of_repository(granted.repository.id)
+            .await?;
         let Some(configuration) = found else {
             return Ok(None);
         };
@@ -181,8 +188,12 @@ impl Configuring {
         let (mut hook, mut key) = (None, None);
         if let Some(link) = &link {
             let resources = self.store.provider_resources();
-            hook = resources.serving(source.id, link.id, ResourceKind::Webhook).await?;
-            key = resources.serving(source.id, link.id, ResourceKind::DeployKey).await?;
+            hook = resources
+                .serving(source.id, link.id, ResourceKind::Webhook)
+                .await?;
+            key = resources
+                .serving(source.id, link.id, ResourceKind::DeployKey)
+                .await?;
         }
         let rules = self.store.configurations().rules(configuration.id).await?;
         Ok(Some(ConfigurationView {
@@ -209,9 +220,13 @@ impl Configuring {
         namespace: &SlugName,
         repository: &SlugName,
     ) -> Result<Option<HookByHand>, ServiceError> {
-        self.access.repository(caller, namespace, repository, Level::Admin).await?;
+        self.access
+            .repository(caller, namespace, repository, Level::Admin)
+            .await?;
         let view = self.view(caller, namespace, repository).await?;
-        let hook = view.and_then(|view| view.hook).filter(|hook| hook.state == ResourceState::Failed);
+        let hook = view
+            .and_then(|view| view.hook)
+            .filter(|hook| hook.state == ResourceState::Failed);
         let Some(hook) = hook else {
             return Ok(None);
         };
@@ -235,8 +250,15 @@ impl Configuring {
         repository: &SlugName,
         form: &ConfigurationForm,
     ) -> Result<Saved, ServiceError> {
-        let granted = self.access.repository(caller, namespace, repository, Level::Admin).await?;
-        let there = self.store.configurations().of_repository(granted.repository.id).await?;
+        let granted = self
+            .access
+            .repository(caller, namespace, repository, Level::Admin)
+            .await?;
+        let there = self
+            .store
+            .configurations()
+            .of_repository(granted.repository.id)
+            .await?;
         let mut rules = parse(&form.rules)?;
         let variables = variables(&form.variables)?;
         check(&form.fields)?;
@@ -244,10 +266,16 @@ impl Configuring {
         let found = self.find(&linked, &form.source.path).await?;
         if rules.is_empty() {
             if there.is_some() {
-                return Err(ServiceError::invalid("rules", "keep one build rule, or delete the build configuration"));
+                return Err(ServiceError::invalid(
+                    "rules",
+                    "keep one build rule, or delete the build configuration",
+                ));
             }
             let branch = found.default_branch.as_deref().unwrap_or("main");
-            rules.push(StoredRule { id: RuleId::fresh(), fields: RuleFields::default_for(branch) });
+            rules.push(StoredRule {
+                id: RuleId::fresh(),
+                fields: RuleFields::default_for(branch),
+            });
         }
         let tx = self.store.begin().await?;
         let source = tx
@@ -262,18 +290,32 @@ impl Configuring {
         let saved = write(&tx, &granted.repository, there.as_ref(), &source, form).await?;
         keep_ids(&tx, saved.configuration, &mut rules).await?;
         tx.configurations().set_rules(saved.configuration, &rules).await?;
-        tx.variables().replace(saved.configuration, &variables).await.map_err(without_value)?;
+        tx.variables()
+            .replace(saved.configuration, &variables)
+            .await
+            .map_err(without_value)?;
         if form.fields.delivery_mode != DeliveryMode::Polling {
             resources::want(&tx, &linked.link, &source, ResourceKind::Webhook).await?;
         }
         resources::want(&tx, &linked.link, &source, ResourceKind::DeployKey).await?;
-        if source.baselined_at.is_none() || there.as_ref().is_none_or(|it| it.state != ConfigurationState::Active) {
+        if source.baselined_at.is_none()
+            || there
+                .as_ref()
+                .is_none_or(|it| it.state != ConfigurationState::Active)
+        {
             begin_anew(&tx, &source, saved.configuration, caller).await?;
         }
         if let Some(before) = before.filter(|before| *before != source.id) {
             release(&tx, before).await?;
         }
-        tx.audit().record(&about(caller, "configuration.saved", &granted, &source.full_name())).await?;
+        tx.audit()
+            .record(&about(
+                caller,
+                "configuration.saved",
+                &granted,
+                &source.full_name(),
+            ))
+            .await?;
         tx.commit().await?;
         self.outbox.up();
         Ok(saved)
@@ -290,12 +332,26 @@ impl Configuring {
         namespace: &SlugName,
         repository: &SlugName,
     ) -> Result<(), ServiceError> {
-        let granted = self.access.repository(caller, namespace, repository, Level::Owner).await?;
+        let granted = self
+            .access
+            .repository(caller, namespace, repository, Level::Owner)
+            .await?;
         let tx = self.store.begin().await?;
-        let there = tx.configurations().of_repository(granted.repository.id).await?.ok_or(NO_CONFIGURATION)?;
+        let there = tx
+            .configurations()
+            .of_repository(granted.repository.id)
+            .await?
+            .ok_or(NO_CONFIGURATION)?;
         tx.configurations().delete(there.id).await?;
         release(&tx, there.source).await?;
-        tx.audit().record(&about(caller, "configuration.deleted", &granted, &there.id.to_string())).await?;
+        tx.audit()
+            .record(&about(
+                caller,
+                "configuration.deleted",
+                &granted,
+                &there.id.to_string(),
+            ))
+            .await?;
         tx.commit().await?;
         self.outbox.up();
         ended(self.queue.disconnect(there.id).await)
@@ -314,11 +370,17 @@ impl Configuring {
         rules: &[RuleForm],
         autotest: Autotest,
     ) -> Result<Preview, ServiceError> {
-        self.access.repository(caller, namespace, repository, Level::Admin).await?;
+        self.access
+            .repository(caller, namespace, repository, Level::Admin)
+            .await?;
         let rules = compile(rules)?;
         let heads = self.sources.refs(caller, namespace, source).await?;
         let of = heads.len();
-        let tried: Vec<_> = heads.into_iter().take(MAX_PREVIEW).map(|head| (head.name, head.commit)).collect();
+        let tried: Vec<_> = heads
+            .into_iter()
+            .take(MAX_PREVIEW)
+            .map(|head| (head.name, head.commit))
+            .collect();
         let warnings = rules.iter().map(|rule| (rule.id(), rule.warnings())).collect();
         let settings = Settings { autotest, rules };
         let tried_count = tried.len();
@@ -326,7 +388,12 @@ impl Configuring {
         let rules = tokio::task::spawn_blocking(move || preview(&settings, &tried))
             .await
             .map_err(|_| ServiceError::Internal("the preview was ended"))?;
-        Ok(Preview { rules, warnings, tried: tried_count, of })
+        Ok(Preview {
+            rules,
+            warnings,
+            tried: tried_count,
+            of,
+        })
     }
 
     /// Makes a build trigger; its address is shown this once.
@@ -340,18 +407,36 @@ impl Configuring {
         repository: &SlugName,
         name: &str,
     ) -> Result<(TriggerId, SecretString), ServiceError> {
-        let granted = self.access.repository(caller, namespace, repository, Level::Admin).await?;
+        let granted = self
+            .access
+            .repository(caller, namespace, repository, Level::Admin)
+            .await?;
         let name = name.trim();
         if name.is_empty() || name.chars().count() > 100 {
-            return Err(ServiceError::invalid("name", "say in 1 to 100 characters who calls it"));
+            return Err(ServiceError::invalid(
+                "name",
+                "say in 1 to 100 characters who calls it",
+            ));
         }
         let (token, hash) = TokenHash::generate("slw_trg");
         let tx = self.store.begin().await?;
-        let there = tx.configurations().of_repository(granted.repository.id).await?.ok_or(NO_CONFIGURATION)?;
-        let id = tx.triggers().insert(there.id, name, hash.as_str(), caller.user).await?;
-        tx.audit().record(&about(caller, "trigger.created", &granted, name)).await?;
+        let there = tx
+            .configurations()
+            .of_repository(granted.repository.id)
+            .await?
+            .ok_or(NO_CONFIGURATION)?;
+        let id = tx
+            .triggers()
+            .insert(there.id, name, hash.as_str(), caller.user)
+            .await?;
+        tx.audit()
+            .record(&about(caller, "trigger.created", &granted, name))
+            .await?;
         tx.commit().await?;
-        let url = self.config.trigger_url(&there.source.to_string(), token.expose_secret());
+        // The configuration's id stays when another source is chosen.
+        let url = self
+            .config
+            .trigger_url(&there.id.to_string(), token.expose_secret());
         Ok((id, url.to_string().into()))
     }
 
@@ -366,23 +451,42 @@ impl Configuring {
         repository: &SlugName,
         id: TriggerId,
     ) -> Result<(), ServiceError> {
-        let granted = self.access.repository(caller, namespace, repository, Level::Admin).await?;
+        let granted = self
+            .access
+            .repository(caller, namespace, repository, Level::Admin)
+            .await?;
         let tx = self.store.begin().await?;
-        let there = tx.configurations().of_repository(granted.repository.id).await?.ok_or(NO_CONFIGURATION)?;
+        let there = tx
+            .configurations()
+            .of_repository(granted.repository.id)
+            .await?
+            .ok_or(NO_CONFIGURATION)?;
         if !tx.triggers().delete(there.id, id).await? {
-            return Err(ServiceError::NotFound { what: "the build trigger" });
+            return Err(ServiceError::NotFound {
+                what: "the build trigger",
+            });
         }
-        tx.audit().record(&about(caller, "trigger.revoked", &granted, &id.to_string())).await?;
+        tx.audit()
+            .record(&about(caller, "trigger.revoked", &granted, &id.to_string()))
+            .await?;
         Ok(tx.commit().await?)
     }
 
-    async fn find(&self, linked: &Linked, path: &RepositoryPath) -> Result<slipway_forge::Repository, ServiceError> {
+    async fn find(
+        &self,
+        linked: &Linked,
+        path: &RepositoryPath,
+    ) -> Result<slipway_forge::Repository, ServiceError> {
         let key = slipway_forge::RepositoryKey::Path(path);
         let found = linked.forge.repository(&linked.token, key).await;
         if let Err(slipway_forge::ForgeError::NotFound { .. }) = &found {
             return Err(ServiceError::invalid(
                 "source",
-                format!("{} does not exist at {}, or the linked account cannot see it", path, linked.forge.config().display_name),
+                format!(
+                    "{} does not exist at {}, or the linked account cannot see it",
+                    path,
+                    linked.forge.config().display_name
+                ),
             ));
         }
         self.sources.heard(&linked.link, found).await
@@ -402,12 +506,17 @@ pub struct Preview {
     pub of: usize,
 }
 
-const NO_CONFIGURATION: ServiceError = ServiceError::NotFound { what: "the build configuration" };
+const NO_CONFIGURATION: ServiceError = ServiceError::NotFound {
+    what: "the build configuration",
+};
 
 /// Compiles rules, collecting what is wrong with each.
 fn compile(rules: &[RuleForm]) -> Result<Vec<BuildRule>, ServiceError> {
     if rules.len() > MAX_RULES {
-        return Err(ServiceError::invalid("rules", format!("at most {MAX_RULES} build rules")));
+        return Err(ServiceError::invalid(
+            "rules",
+            format!("at most {MAX_RULES} build rules"),
+        ));
     }
     let (mut good, mut problems) = (Vec::new(), Vec::new());
     for (index, rule) in rules.iter().enumerate() {
@@ -416,21 +525,43 @@ fn compile(rules: &[RuleForm]) -> Result<Vec<BuildRule>, ServiceError> {
             Err(error) => problems.push(RuleProblem { rule: index, error }),
         }
     }
-    if problems.is_empty() { Ok(good) } else { Err(ServiceError::Rules(problems)) }
+    if problems.is_empty() {
+        Ok(good)
+    } else {
+        Err(ServiceError::Rules(problems))
+    }
 }
 
 fn parse(rules: &[RuleForm]) -> Result<Vec<StoredRule>, ServiceError> {
     let rules = compile(rules)?;
-    Ok(rules.into_iter().map(|rule| StoredRule { id: rule.id(), fields: rule.fields().clone() }).collect())
+    Ok(rules
+        .into_iter()
+        .map(|rule| StoredRule {
+            id: rule.id(),
+            fields: rule.fields().clone(),
+        })
+        .collect())
 }
 
 fn warnings(rules: &[StoredRule]) -> Vec<(RuleId, RuleWarning)> {
-    let parsed = rules.iter().filter_map(|rule| BuildRule::parse(rule.id, rule.fields.clone()).ok());
-    parsed.flat_map(|rule| rule.warnings().into_iter().map(move |warning| (rule.id(), warning))).collect()
+    let parsed = rules
+        .iter()
+        .filter_map(|rule| BuildRule::parse(rule.id, rule.fields.clone()).ok());
+    parsed
+        .flat_map(|rule| {
+            rule.warnings()
+                .into_iter()
+                .map(move |warning| (rule.id(), warning))
+        })
+        .collect()
 }
 
 /// A rule keeps its id only if it is this configuration's: an id from elsewhere would take another one's history.
-async fn keep_ids(tx: &Tx, configuration: ConfigurationId, rules: &mut [StoredRule]) -> Result<(), ServiceError> {
+async fn keep_ids(
+    tx: &Tx,
+    configuration: ConfigurationId,
+    rules: &mut [StoredRule],
+) -> Result<(), ServiceError> {
     let there = tx.configurations().rules(configuration).await?;
     let mut kept = Vec::new();
     for rule in rules {
@@ -444,47 +575,81 @@ async fn keep_ids(tx: &Tx, configuration: ConfigurationId, rules: &mut [StoredRu
 
 fn check(fields: &ConfigurationFields) -> Result<(), ServiceError> {
     if fields.delivery_mode != DeliveryMode::Webhook && !POLL.contains(&fields.poll_interval) {
-        return Err(ServiceError::invalid("poll_interval", "poll every minute at most, and once a day at least"));
+        return Err(ServiceError::invalid(
+            "poll_interval",
+            "poll every minute at most, and once a day at least",
+        ));
     }
-    if fields.time_limit.is_some_and(|limit| limit < Duration::from_mins(1)) {
-        return Err(ServiceError::invalid("time_limit", "give a build one minute at least"));
+    if fields
+        .time_limit
+        .is_some_and(|limit| limit < Duration::from_mins(1))
+    {
+        return Err(ServiceError::invalid(
+            "time_limit",
+            "give a build one minute at least",
+        ));
     }
     let plain = |label: &String| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
         !label.is_empty() && label.len() <= 63 && label.chars().all(allowed)
     };
     if fields.builder_labels.len() > 20 || !fields.builder_labels.iter().all(plain) {
-        return Err(ServiceError::invalid("builder_labels", "labels have letters, digits, `-`, `_`, `.` and `/`"));
+        return Err(ServiceError::invalid(
+            "builder_labels",
+            "labels have letters, digits, `-`, `_`, `.` and `/`",
+        ));
     }
     Ok(())
 }
 
 fn variables(forms: &[VariableForm]) -> Result<Vec<(String, Option<SecretString>)>, ServiceError> {
     if forms.len() > MAX_VARIABLES {
-        return Err(ServiceError::invalid("variables", format!("at most {MAX_VARIABLES} variables")));
+        return Err(ServiceError::invalid(
+            "variables",
+            format!("at most {MAX_VARIABLES} variables"),
+        ));
     }
     let mut names: Vec<&str> = Vec::new();
     for form in forms {
         let name = form.name.as_str();
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if name.is_empty() || name.len() > 255 || !name.chars().all(plain) || name.starts_with(|c: char| c.is_ascii_digit())
+        if name.is_empty()
+            || name.len() > 255
+            || !name.chars().all(plain)
+            || name.starts_with(|c: char| c.is_ascii_digit())
         {
             let message = "a variable's name has letters, digits and `_`, and does not begin with a digit";
             return Err(ServiceError::invalid("variables", format!("{name:?}: {message}")));
         }
         if names.contains(&name) {
-            return Err(ServiceError::invalid("variables", format!("{name} is there twice")));
+            return Err(ServiceError::invalid(
+                "variables",
+                format!("{name} is there twice"),
+            ));
         }
         names.push(name);
-        let value = form.value.as_ref().map(SecretString::expose_secret).unwrap_or_default();
+        let value = form
+            .value
+            .as_ref()
+            .map(SecretString::expose_secret)
+            .unwrap_or_default();
         if value.len() > MAX_VALUE {
-            return Err(ServiceError::invalid("variables", format!("{name} is longer than {MAX_VALUE} bytes")));
+            return Err(ServiceError::invalid(
+                "variables",
+                format!("{name} is longer than {MAX_VALUE} bytes"),
+            ));
         }
         if value.contains('\0') {
-            return Err(ServiceError::invalid("variables", format!("{name} holds a NUL, which no program can be given")));
+            return Err(ServiceError::invalid(
+                "variables",
+                format!("{name} holds a NUL, which no program can be given"),
+            ));
         }
     }
-    Ok(forms.iter().map(|form| (form.name.clone(), form.value.clone())).collect())
+    Ok(forms
+        .iter()
+        .map(|form| (form.name.clone(), form.value.clone()))
+        .collect())
 }
 
 fn without_value(error: StoreError) -> ServiceError {
@@ -504,17 +669,31 @@ async fn write(
     form: &ConfigurationForm,
 ) -> Result<Saved, ServiceError> {
     let Some(there) = there else {
-        let id = tx.configurations().insert(repository.id, source.id, &form.fields).await.map_err(|error| match error {
-            StoreError::Conflict(_) => ServiceError::Stale,
-            other => other.into(),
-        })?;
-        return Ok(Saved { configuration: id, version: 1 });
+        let id = tx
+            .configurations()
+            .insert(repository.id, source.id, &form.fields)
+            .await
+            .map_err(|error| match error {
+                StoreError::Conflict(_) => ServiceError::Stale,
+                other => other.into(),
+            })?;
+        return Ok(Saved {
+            configuration: id,
+            version: 1,
+        });
     };
     let version = form.version.unwrap_or(there.version);
-    if !tx.configurations().update(there.id, version, source.id, &form.fields).await? {
+    if !tx
+        .configurations()
+        .update(there.id, version, source.id, &form.fields)
+        .await?
+    {
         return Err(ServiceError::Stale);
     }
-    Ok(Saved { configuration: there.id, version: version + 1 })
+    Ok(Saved {
+        configuration: there.id,
+        version: version + 1,
+    })
 }
 
 /// Remembers all heads as they are now, without builds, unless another configuration has them observed already.
@@ -525,7 +704,9 @@ async fn begin_anew(
     caller: &Caller,
 ) -> Result<(), ServiceError> {
     let others = tx.configurations().of_source(source.id).await?;
-    let observed = others.iter().any(|it| it.id != configuration && it.state == ConfigurationState::Active);
+    let observed = others
+        .iter()
+        .any(|it| it.id != configuration && it.state == ConfigurationState::Active);
     if observed && source.baselined_at.is_some() {
         return Ok(());
     }

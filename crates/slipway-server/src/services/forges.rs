@@ -14,7 +14,8 @@ use std::{
 use secrecy::{ExposeSecret as _, SecretString};
 use slipway_forge::{Forge, ForgeConfig, ForgeError, Grant, HttpClient, OauthError, Scopes, connect};
 use slipway_store::{
-    Credential, ForgeClient, ForgeFields, ForgeRecord, Link, LinkHealth, SourceRepository, Store, StoreError, Tokens,
+    Credential, ForgeClient, ForgeFields, ForgeRecord, Link, LinkHealth, SourceRepository, Store, StoreError,
+    Tokens,
 };
 use slipway_types::{
     CredentialId, ForgeClientId, ForgeId, LinkId, SourceId, Timestamp,
@@ -103,7 +104,10 @@ impl From<NoToken> for ServiceError {
         match error {
             NoToken::Store(error) => error.into(),
             NoToken::Renewal(error) => error.into(),
-            other => Self::Conflict { kind: other.kind(), message: other.to_string() },
+            other => Self::Conflict {
+                kind: other.kind(),
+                message: other.to_string(),
+            },
         }
     }
 }
@@ -132,8 +136,20 @@ impl Forges {
     /// # Errors
     /// [`NoToken::NotConfigured`] where there is no such client.
     pub async fn by_client(&self, id: ForgeClientId) -> Result<Arc<dyn Forge>, NoToken> {
-        let client = self.inner.store.forges().client(id).await?.ok_or(NoToken::NotConfigured)?;
-        let record = self.inner.store.forges().find(client.forge).await?.ok_or(NoToken::NotConfigured)?;
+        let client = self
+            .inner
+            .store
+            .forges()
+            .client(id)
+            .await?
+            .ok_or(NoToken::NotConfigured)?;
+        let record = self
+            .inner
+            .store
+            .forges()
+            .find(client.forge)
+            .await?
+            .ok_or(NoToken::NotConfigured)?;
         self.connected(record, client).await
     }
 
@@ -142,7 +158,13 @@ impl Forges {
     /// # Errors
     /// [`NoToken::NotConfigured`] where there is none.
     pub async fn by_id(&self, id: ForgeId) -> Result<(Arc<dyn Forge>, ForgeClient), NoToken> {
-        let record = self.inner.store.forges().find(id).await?.ok_or(NoToken::NotConfigured)?;
+        let record = self
+            .inner
+            .store
+            .forges()
+            .find(id)
+            .await?
+            .ok_or(NoToken::NotConfigured)?;
         let client = self.inner.store.forges().client_of(id, ClientKind::Oauth).await?;
         let client = client.ok_or(NoToken::NotConfigured)?;
         Ok((self.connected(record, client.clone()).await?, client))
@@ -163,7 +185,12 @@ impl Forges {
     /// # Errors
     /// [`NoToken::NotLinked`] where there is none.
     pub async fn link_of(&self, source: &SourceRepository) -> Result<Link, NoToken> {
-        let link = self.inner.store.links().current(source.namespace, source.forge).await?;
+        let link = self
+            .inner
+            .store
+            .links()
+            .current(source.namespace, source.forge)
+            .await?;
         link.ok_or(NoToken::NotLinked)
     }
 
@@ -173,7 +200,13 @@ impl Forges {
     /// [`NoToken`]
     pub async fn for_link(&self, link: &Link) -> Result<(Arc<dyn Forge>, SecretString), NoToken> {
         let credential = link.credential.ok_or(NoToken::NotLinked)?;
-        let credential = self.inner.store.credentials().find(credential).await?.ok_or(NoToken::NotLinked)?;
+        let credential = self
+            .inner
+            .store
+            .credentials()
+            .find(credential)
+            .await?
+            .ok_or(NoToken::NotLinked)?;
         let forge = self.by_client(credential.client).await?;
         let token = self.token(credential.id).await?;
         Ok((forge, token))
@@ -207,7 +240,12 @@ impl Forges {
     async fn renew(&self, credential: &Credential) -> Result<SecretString, NoToken> {
         let store = &self.inner.store;
         let Some(refresh) = store.credentials().open_refresh_token(credential.id).await? else {
-            self.mark_credential(credential.id, HealthReason::TokenExpired, "the access has expired").await?;
+            self.mark_credential(
+                credential.id,
+                HealthReason::TokenExpired,
+                "the access has expired",
+            )
+            .await?;
             return Err(NoToken::Expired);
         };
         let forge = self.by_client(credential.client).await?;
@@ -220,7 +258,10 @@ impl Forges {
         };
         let tokens = tokens_of(&grant, || scopes_of(credential));
         let tx = store.begin().await?;
-        let ours = tx.credentials().replace_tokens(credential.id, credential.obtained_at, &tokens).await?;
+        let ours = tx
+            .credentials()
+            .replace_tokens(credential.id, credential.obtained_at, &tokens)
+            .await?;
         tx.commit().await?;
         if ours {
             return Ok(tokens.access);
@@ -233,10 +274,16 @@ impl Forges {
     async fn refused(&self, credential: &Credential) -> Result<SecretString, NoToken> {
         let now = self.credential(credential.id).await?;
         if now.obtained_at != credential.obtained_at {
-            return Ok(self.inner.store.credentials().open_access_token(credential.id).await?);
+            return Ok(self
+                .inner
+                .store
+                .credentials()
+                .open_access_token(credential.id)
+                .await?);
         }
         let detail = "the forge does not renew the access any more";
-        self.mark_credential(credential.id, HealthReason::TokenExpired, detail).await?;
+        self.mark_credential(credential.id, HealthReason::TokenExpired, detail)
+            .await?;
         Err(NoToken::Expired)
     }
 
@@ -247,27 +294,43 @@ impl Forges {
     /// What the store says.
     pub async fn note_failure(&self, link: LinkId, error: &ForgeError) -> Result<(), StoreError> {
         let (health, reason) = match error.health_reason() {
-            Some(reason @ (HealthReason::TokenRevoked | HealthReason::AccountSuspended)) => (Health::Broken, reason),
+            Some(reason @ (HealthReason::TokenRevoked | HealthReason::AccountSuspended)) => {
+                (Health::Broken, reason)
+            }
             Some(reason @ HealthReason::ScopesMissing) => (Health::NeedsAttention, reason),
             _ => return Ok(()),
         };
         let tx = self.inner.store.begin().await?;
-        tx.links().set_health(link, &LinkHealth::because(health, reason, error.to_string())).await?;
+        tx.links()
+            .set_health(link, &LinkHealth::because(health, reason, error.to_string()))
+            .await?;
         tx.commit().await
     }
 
-    async fn mark_credential(&self, id: CredentialId, reason: HealthReason, detail: &str) -> Result<(), StoreError> {
+    async fn mark_credential(
+        &self,
+        id: CredentialId,
+        reason: HealthReason,
+        detail: &str,
+    ) -> Result<(), StoreError> {
         let tx = self.inner.store.begin().await?;
         for link in tx.links().of_credential(id).await? {
             if link.state == LinkState::Linked {
-                tx.links().set_health(link.id, &LinkHealth::because(Health::Broken, reason, detail)).await?;
+                tx.links()
+                    .set_health(link.id, &LinkHealth::because(Health::Broken, reason, detail))
+                    .await?;
             }
         }
         tx.commit().await
     }
 
     async fn credential(&self, id: CredentialId) -> Result<Credential, NoToken> {
-        self.inner.store.credentials().find(id).await?.ok_or(NoToken::NotLinked)
+        self.inner
+            .store
+            .credentials()
+            .find(id)
+            .await?
+            .ok_or(NoToken::NotLinked)
     }
 
     fn renewing(&self, id: CredentialId) -> Arc<tokio::sync::Mutex<()>> {
@@ -279,8 +342,15 @@ impl Forges {
 
     async fn connected(&self, record: ForgeRecord, client: ForgeClient) -> Result<Arc<dyn Forge>, NoToken> {
         let secret = self.inner.store.forges().open_client_secret(client.id).await?;
-        let mut connected = self.inner.connected.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(there) = connected.get(&client.id).filter(|there| there.is(&record.fields, &client, &secret)) {
+        let mut connected = self
+            .inner
+            .connected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(there) = connected
+            .get(&client.id)
+            .filter(|there| there.is(&record.fields, &client, &secret))
+        {
             return Ok(Arc::clone(&there.forge));
         }
         let forge = connect(config(&record, &client, secret.clone()), self.inner.http.clone());
@@ -295,7 +365,12 @@ impl Forges {
     }
 
     /// A forge as it would be with these fields, for trying them out.
-    pub(super) fn try_out(&self, fields: &ForgeFields, client_id: &str, secret: SecretString) -> Arc<dyn Forge> {
+    pub(super) fn try_out(
+        &self,
+        fields: &ForgeFields,
+        client_id: &str,
+        secret: SecretString,
+    ) -> Arc<dyn Forge> {
         let config = ForgeConfig {
             id: ForgeId::fresh(),
             kind: fields.kind,

@@ -15,8 +15,8 @@ use slipway_forge::{
     fresh_state,
 };
 use slipway_store::{
-    Credential, CredentialOf, ForgeClient, Link, LinkAttempt, LinkHealth, LinkOwner, LinkTo, Namespace, NewAct,
-    NewLinkAttempt, NewOutboxRow, Store, Tokens, Tx,
+    Credential, CredentialOf, ForgeClient, Link, LinkAttempt, LinkHealth, LinkOwner, LinkTo, Namespace,
+    NewAct, NewLinkAttempt, NewOutboxRow, Store, Tokens, Tx,
 };
 use slipway_types::{
     CredentialId, LinkId, SlugName, Timestamp,
@@ -97,7 +97,13 @@ struct Exchanged {
 impl Linking {
     /// Over this store and these forges.
     pub fn new(store: Store, forges: Forges, config: Arc<Config>, outbox: Wake) -> Self {
-        Self { access: Access::new(store.clone()), store, forges, config, outbox }
+        Self {
+            access: Access::new(store.clone()),
+            store,
+            forges,
+            config,
+            outbox,
+        }
     }
 
     /// *Link provider*: where to send the person. With `choose`, the provider asks which account.
@@ -145,14 +151,20 @@ impl Linking {
     /// [`ServiceError::Conflict`] with `state_unknown`, `state_foreign`, `state_used` or `state_expired`,
     /// [`ServiceError::Oauth`] or [`ServiceError::Forge`] for what the provider said. Nothing has changed then;
     /// after a transient one the same address may be asked again.
-    pub async fn callback(&self, caller: &Caller, forge: &str, query: &str) -> Result<LinkOutcome, ServiceError> {
+    pub async fn callback(
+        &self,
+        caller: &Caller,
+        forge: &str,
+        query: &str,
+    ) -> Result<LinkOutcome, ServiceError> {
         let (forge, client) = self.forge(forge).await?;
         let state = parameter(query, "state").ok_or_else(unknown_state)?;
         let attempt = self.attempt(caller, &state, &client).await?;
         let namespace = self.access.owns(caller, attempt.namespace).await?;
         if let Some(error) = forge.callback_error(query) {
             self.consume(&attempt).await?;
-            self.audit_failure(caller, &namespace, &forge, error.kind()).await?;
+            self.audit_failure(caller, &namespace, &forge, error.kind())
+                .await?;
             return Err(error.into());
         }
         let code = parameter(query, "code").ok_or_else(unknown_state)?;
@@ -163,7 +175,8 @@ impl Linking {
                 if matches!(&error, OauthError::Forge(error) if error.is_transient()) {
                     self.reopen(&attempt).await?;
                 }
-                self.audit_failure(caller, &namespace, &forge, error.kind()).await?;
+                self.audit_failure(caller, &namespace, &forge, error.kind())
+                    .await?;
                 return Err(error.into());
             }
         };
@@ -172,9 +185,14 @@ impl Linking {
         if let Some(before) = before.filter(|link| link.account_id != exchanged.account.id.as_str()) {
             return self.ask(&forge, &namespace, &attempt, before, &exchanged).await;
         }
-        let link = self.finish(caller, &forge, &client, &namespace, exchanged).await?;
+        let link = self
+            .finish(caller, &forge, &client, &namespace, exchanged)
+            .await?;
         self.forget(&attempt.state_hash).await?;
-        Ok(LinkOutcome::Linked { link, namespace: namespace.name })
+        Ok(LinkOutcome::Linked {
+            link,
+            namespace: namespace.name,
+        })
     }
 
     /// The person answered whether the other account shall replace the one before. Says what is linked now, if
@@ -196,19 +214,32 @@ impl Linking {
             .ok_or_else(unknown_state)?;
         let namespace = self.access.owns(caller, attempt.namespace).await?;
         let forge = self.forges.by_client(attempt.client).await?;
-        let client = self.store.forges().client(attempt.client).await?.ok_or_else(unknown_state)?;
+        let client = self
+            .store
+            .forges()
+            .client(attempt.client)
+            .await?
+            .ok_or_else(unknown_state)?;
         let tx = self.store.begin().await?;
         let held = tx.link_attempts().open_grant(&attempt.state_hash).await?;
         // Of two answers, one counts.
         let ours = tx.link_attempts().delete(&attempt.state_hash).await?;
         tx.commit().await?;
-        let exchanged = held.filter(|_| ours).map(|held| released(&held)).ok_or_else(unknown_state)??;
+        let exchanged = held
+            .filter(|_| ours)
+            .map(|held| released(&held))
+            .ok_or_else(unknown_state)??;
         if !replace {
             self.give_back(&forge, &exchanged.tokens.access).await;
             return Ok(None);
         }
-        let link = self.finish(caller, &forge, &client, &namespace, exchanged).await?;
-        Ok(Some(LinkOutcome::Linked { link, namespace: namespace.name }))
+        let link = self
+            .finish(caller, &forge, &client, &namespace, exchanged)
+            .await?;
+        Ok(Some(LinkOutcome::Linked {
+            link,
+            namespace: namespace.name,
+        }))
     }
 
     /// The question that waits for an answer in this browser session, to show it again.
@@ -218,11 +249,28 @@ impl Linking {
     pub async fn pending(&self, caller: &Caller, pending: &str) -> Result<OtherAccount, ServiceError> {
         let session = caller.session()?;
         let attempt = self.store.link_attempts().find(pending).await?;
-        let attempt = attempt.filter(|attempt| attempt.session == session).ok_or_else(unknown_state)?;
+        let attempt = attempt
+            .filter(|attempt| attempt.session == session)
+            .ok_or_else(unknown_state)?;
         let namespace = self.access.owns(caller, attempt.namespace).await?;
-        let client = self.store.forges().client(attempt.client).await?.ok_or_else(unknown_state)?;
-        let held = self.store.link_attempts().open_grant(&attempt.state_hash).await?.ok_or_else(unknown_state)?;
-        let before = self.store.links().current(namespace.id, client.forge).await?.ok_or_else(unknown_state)?;
+        let client = self
+            .store
+            .forges()
+            .client(attempt.client)
+            .await?
+            .ok_or_else(unknown_state)?;
+        let held = self
+            .store
+            .link_attempts()
+            .open_grant(&attempt.state_hash)
+            .await?
+            .ok_or_else(unknown_state)?;
+        let before = self
+            .store
+            .links()
+            .current(namespace.id, client.forge)
+            .await?
+            .ok_or_else(unknown_state)?;
         let forge = self.forges.by_client(attempt.client).await?;
         Ok(OtherAccount {
             pending: attempt.state_hash,
@@ -253,21 +301,33 @@ impl Linking {
 
     async fn forge(&self, name: &str) -> Result<(Arc<dyn Forge>, ForgeClient), ServiceError> {
         let record = self.store.forges().by_name(name).await?;
-        let record = record.ok_or(ServiceError::NotFound { what: "the source provider" })?;
+        let record = record.ok_or(ServiceError::NotFound {
+            what: "the source provider",
+        })?;
         Ok(self.forges.by_id(record.id).await?)
     }
 
     /// The attempt of this state, if it is this person's, for this forge, and still good.
-    async fn attempt(&self, caller: &Caller, state: &str, client: &ForgeClient) -> Result<LinkAttempt, ServiceError> {
+    async fn attempt(
+        &self,
+        caller: &Caller,
+        state: &str,
+        client: &ForgeClient,
+    ) -> Result<LinkAttempt, ServiceError> {
         let session = caller.session()?;
-        let attempt = self.store.link_attempts().find(TokenHash::of(state).as_str()).await?;
+        let attempt = self
+            .store
+            .link_attempts()
+            .find(TokenHash::of(state).as_str())
+            .await?;
         let attempt = attempt.ok_or_else(unknown_state)?;
         if attempt.session != session || attempt.client != client.id {
             return Err(ServiceError::Conflict {
                 kind: "state_foreign",
-                message: "this answer belongs to another browser or another source provider; nothing has changed. \
+                message:
+                    "this answer belongs to another browser or another source provider; nothing has changed. \
                           Start linking here again"
-                    .to_owned(),
+                        .to_owned(),
             });
         }
         if attempt.used_at.is_some() {
@@ -301,11 +361,22 @@ impl Linking {
         Ok(tx.commit().await?)
     }
 
-    async fn exchange(&self, forge: &Arc<dyn Forge>, attempt: &LinkAttempt, code: &str) -> Result<Grant, OauthError> {
-        let verifier = self.store.link_attempts().open_verifier(&attempt.state_hash).await;
+    async fn exchange(
+        &self,
+        forge: &Arc<dyn Forge>,
+        attempt: &LinkAttempt,
+        code: &str,
+    ) -> Result<Grant, OauthError> {
+        let verifier = self
+            .store
+            .link_attempts()
+            .open_verifier(&attempt.state_hash)
+            .await;
         let verifier = verifier.map_err(|_| {
             // Only a damaged record leads here; to the person it is the same as an answer come too late.
-            OauthError::CodeExpired { forge: forge.config().display_name.clone() }
+            OauthError::CodeExpired {
+                forge: forge.config().display_name.clone(),
+            }
         })?;
         let redirect = self.config.callback_url(&forge.config().name);
         forge.exchange(code, &redirect, verifier.as_ref()).await
@@ -336,7 +407,9 @@ impl Linking {
     ) -> Result<LinkOutcome, ServiceError> {
         let held = held(exchanged)?;
         let tx = self.store.begin().await?;
-        tx.link_attempts().hold_grant(&attempt.state_hash, &held, Timestamp::now().plus(TERM)).await?;
+        tx.link_attempts()
+            .hold_grant(&attempt.state_hash, &held, Timestamp::now().plus(TERM))
+            .await?;
         tx.commit().await?;
         Ok(LinkOutcome::OtherAccount(OtherAccount {
             pending: attempt.state_hash.clone(),
@@ -364,7 +437,11 @@ impl Linking {
                 None
             }
         };
-        let there = self.store.credentials().of_account(client.id, account.id.as_str()).await?;
+        let there = self
+            .store
+            .credentials()
+            .of_account(client.id, account.id.as_str())
+            .await?;
         let keep = match &there {
             Some(credential) => self.is_enough(forge, credential, &tokens).await?,
             None => false,
@@ -373,9 +450,16 @@ impl Linking {
         let credential = put_credential(&tx, client, there.as_ref(), keep, &account, &tokens).await?;
         let scopes = if keep { there.as_ref().map(scopes_of) } else { None };
         let scopes = scopes.unwrap_or_else(|| tokens.scopes.iter().cloned().collect());
-        let to = LinkTo { credential, account_id: account.id.to_string(), login: account.login.clone(), by: caller.user };
+        let to = LinkTo {
+            credential,
+            account_id: account.id.to_string(),
+            login: account.login.clone(),
+            by: caller.user,
+        };
         let link = self.put_link(&tx, namespace, client, &to).await?;
-        tx.links().set_health(link.id, &health(forge.as_ref(), &scopes)).await?;
+        tx.links()
+            .set_health(link.id, &health(forge.as_ref(), &scopes))
+            .await?;
         if let Some(owners) = owners {
             tx.link_owners().replace(link.id, &stored(&owners)).await?;
         }
@@ -403,14 +487,23 @@ impl Linking {
         new: &Tokens,
     ) -> Result<bool, ServiceError> {
         let new_scopes: Scopes = new.scopes.iter().cloned().collect();
-        let missing = |scopes: &Scopes| forge.missing_scopes(scopes).iter().map(str::to_owned).collect::<BTreeSet<_>>();
+        let missing = |scopes: &Scopes| {
+            forge
+                .missing_scopes(scopes)
+                .iter()
+                .map(str::to_owned)
+                .collect::<BTreeSet<_>>()
+        };
         if !missing(&scopes_of(credential)).is_subset(&missing(&new_scopes)) {
             return Ok(false);
         }
         let Ok(token) = self.forges.token(credential.id).await else {
             return Ok(false);
         };
-        Ok(matches!(forge.check_token(&token).await, Ok(TokenCheck::Valid { .. })))
+        Ok(matches!(
+            forge.check_token(&token).await,
+            Ok(TokenCheck::Valid { .. })
+        ))
     }
 
     /// Makes the link, or gives the one in use its new account.
@@ -475,7 +568,12 @@ async fn put_credential(
     let Some(there) = there else {
         return Ok(tx.credentials().insert(client.id, &of, tokens).await?);
     };
-    if !keep && !tx.credentials().replace_tokens(there.id, there.obtained_at, tokens).await? {
+    if !keep
+        && !tx
+            .credentials()
+            .replace_tokens(there.id, there.obtained_at, tokens)
+            .await?
+    {
         return Err(ServiceError::Conflict {
             kind: "linked_meanwhile",
             message: "this account was linked a moment ago from elsewhere; link again".to_owned(),
@@ -499,7 +597,11 @@ async fn let_go_of(tx: &Tx, link: &Link, old: CredentialId) -> Result<(), Servic
             kind: OutboxKind::RevokeCredential,
             idempotency_key: format!("revoke:{}:{old}:{}", link.id, fresh_state()),
             order_key: format!("link:{}", link.id),
-            payload: &RevokeStep { link: link.id, credential: old, grant: false },
+            payload: &RevokeStep {
+                link: link.id,
+                credential: old,
+                grant: false,
+            },
             forge: Some(link.forge),
             link: Some(link.id),
         })
@@ -509,7 +611,10 @@ async fn let_go_of(tx: &Tx, link: &Link, old: CredentialId) -> Result<(), Servic
 
 fn is_serving(resource: &slipway_store::Resource) -> bool {
     use slipway_types::forge::ResourceState;
-    matches!(resource.state, ResourceState::Creating | ResourceState::Active | ResourceState::Failed)
+    matches!(
+        resource.state,
+        ResourceState::Creating | ResourceState::Active | ResourceState::Failed
+    )
 }
 
 /// Brings configurations back that lost their link, and wants what failed under the link before.
@@ -517,7 +622,9 @@ async fn reconnect(tx: &Tx, caller: &Caller, link: &Link) -> Result<(), ServiceE
     for configuration in tx.configurations().of_forge(link.namespace, link.forge).await? {
         let source = tx.source_repositories().get(configuration.source).await?;
         if configuration.state != ConfigurationState::Active {
-            tx.configurations().set_state(configuration.id, ConfigurationState::Active, None).await?;
+            tx.configurations()
+                .set_state(configuration.id, ConfigurationState::Active, None)
+                .await?;
             // What happened while nobody listened is the new baseline; it is not built.
             tx.source_repositories().set_baselined(source.id, None).await?;
             push_observe(tx, &source, caller.user).await?;
@@ -549,7 +656,11 @@ pub(super) fn stored(owners: &[Owner]) -> Vec<LinkOwner> {
         .map(|owner| LinkOwner {
             owner_id: owner.id.to_string(),
             name: owner.login.clone(),
-            role: if owner.role == OwnerRole::Admin { Role::Owner } else { Role::Member },
+            role: if owner.role == OwnerRole::Admin {
+                Role::Owner
+            } else {
+                Role::Member
+            },
             reach: OwnerReach::Granted,
             detail: None,
             checked_at,
@@ -561,12 +672,16 @@ fn held(exchanged: &Exchanged) -> Result<SecretString, ServiceError> {
     let tokens = &exchanged.tokens;
     let held = Held {
         access: tokens.access.expose_secret().to_owned(),
-        refresh: tokens.refresh.as_ref().map(|token| token.expose_secret().to_owned()),
+        refresh: tokens
+            .refresh
+            .as_ref()
+            .map(|token| token.expose_secret().to_owned()),
         expires_at: tokens.expires_at,
         scopes: tokens.scopes.iter().cloned().collect(),
         account: exchanged.account.clone(),
     };
-    let text = serde_json::to_string(&held).map_err(|_| ServiceError::Internal("a grant could not be kept"))?;
+    let text =
+        serde_json::to_string(&held).map_err(|_| ServiceError::Internal("a grant could not be kept"))?;
     Ok(text.into())
 }
 
@@ -593,13 +708,16 @@ fn parameter(query: &str, name: &str) -> Option<String> {
 fn unknown_state() -> ServiceError {
     ServiceError::Conflict {
         kind: "state_unknown",
-        message: "this answer belongs to no linking that was started here; nothing has changed. Start again".to_owned(),
+        message: "this answer belongs to no linking that was started here; nothing has changed. Start again"
+            .to_owned(),
     }
 }
 
 fn used_state() -> ServiceError {
     ServiceError::Conflict {
         kind: "state_used",
-        message: "this answer was used before; nothing has changed. Look at the linked accounts, or start again".to_owned(),
+        message:
+            "this answer was used before; nothing has changed. Look at the linked accounts, or start again"
+                .to_owned(),
     }
 }

@@ -49,21 +49,35 @@ pub struct LinkedForge {
 impl Links {
     /// Over this store and these forges.
     pub fn new(store: Store, forges: Forges) -> Self {
-        Self { access: Access::new(store.clone()), store, forges }
+        Self {
+            access: Access::new(store.clone()),
+            store,
+            forges,
+        }
     }
 
     /// Every forge, and how this namespace is linked to it. For everybody in the namespace.
     ///
     /// # Errors
     /// [`ServiceError::NotFound`] for strangers.
-    pub async fn overview(&self, caller: &Caller, namespace: &SlugName) -> Result<Vec<LinkedForge>, ServiceError> {
+    pub async fn overview(
+        &self,
+        caller: &Caller,
+        namespace: &SlugName,
+    ) -> Result<Vec<LinkedForge>, ServiceError> {
         let (namespace, _) = self.access.namespace(caller, namespace).await?;
         let links = self.store.links().of_namespace(namespace.id).await?;
         let mut overview = Vec::new();
         for forge in self.store.forges().all().await? {
             let here = |link: &&Link| link.forge == forge.id;
-            let link = links.iter().filter(here).find(|link| link.state != LinkState::Unlinked);
-            let unlinked = links.iter().filter(here).find(|link| link.state == LinkState::Unlinked);
+            let link = links
+                .iter()
+                .filter(here)
+                .find(|link| link.state != LinkState::Unlinked);
+            let unlinked = links
+                .iter()
+                .filter(here)
+                .find(|link| link.state == LinkState::Unlinked);
             let credential = match link.and_then(|link| link.credential) {
                 Some(id) => self.store.credentials().find(id).await?,
                 None => None,
@@ -79,8 +93,16 @@ impl Links {
                 link: link.cloned(),
                 unlinked: unlinked.cloned(),
                 owners,
-                configurations: self.store.configurations().of_forge(namespace.id, forge.id).await?.len(),
-                scopes: credential.as_ref().map(|it| it.scopes.clone()).unwrap_or_default(),
+                configurations: self
+                    .store
+                    .configurations()
+                    .of_forge(namespace.id, forge.id)
+                    .await?
+                    .len(),
+                scopes: credential
+                    .as_ref()
+                    .map(|it| it.scopes.clone())
+                    .unwrap_or_default(),
                 avatar_url: credential.and_then(|it| it.avatar_url),
                 forge,
             });
@@ -92,7 +114,10 @@ impl Links {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn needing_attention(&self, caller: &Caller) -> Result<Vec<(SlugName, ForgeRecord, Link)>, ServiceError> {
+    pub async fn needing_attention(
+        &self,
+        caller: &Caller,
+    ) -> Result<Vec<(SlugName, ForgeRecord, Link)>, ServiceError> {
         let mut found = Vec::new();
         for (namespace, _) in self.store.namespaces().of_user(caller.user).await? {
             for link in self.store.links().of_namespace(namespace.id).await? {
@@ -111,10 +136,20 @@ impl Links {
     ///
     /// # Errors
     /// [`ServiceError::NotFound`] for strangers and without a link; what kept the forge from saying.
-    pub async fn check(&self, caller: &Caller, namespace: &SlugName, forge: &str) -> Result<Link, ServiceError> {
+    pub async fn check(
+        &self,
+        caller: &Caller,
+        namespace: &SlugName,
+        forge: &str,
+    ) -> Result<Link, ServiceError> {
         let (namespace, _) = self.access.namespace(caller, namespace).await?;
         let forge = self.forge(forge).await?;
-        let link = self.store.links().current(namespace.id, forge).await?.ok_or(NO_LINK)?;
+        let link = self
+            .store
+            .links()
+            .current(namespace.id, forge)
+            .await?
+            .ok_or(NO_LINK)?;
         self.verify(&link).await?;
         self.store.links().find(link.id).await?.ok_or(NO_LINK)
     }
@@ -132,7 +167,12 @@ impl Links {
     ) -> Result<OwnerReach, ServiceError> {
         let (namespace, _) = self.access.namespace(caller, namespace).await?;
         let forge = self.forge(forge).await?;
-        let link = self.store.links().current(namespace.id, forge).await?.ok_or(NO_LINK)?;
+        let link = self
+            .store
+            .links()
+            .current(namespace.id, forge)
+            .await?
+            .ok_or(NO_LINK)?;
         let (forge, token) = self.forges.for_link(&link).await?;
         let owner = owner.trim();
         let found = match forge.owner_access(&token, owner).await {
@@ -146,7 +186,11 @@ impl Links {
             OwnerAccess::Granted(found) => LinkOwner {
                 owner_id: found.id.to_string(),
                 name: found.login,
-                role: if found.role == OwnerRole::Admin { Role::Owner } else { Role::Member },
+                role: if found.role == OwnerRole::Admin {
+                    Role::Owner
+                } else {
+                    Role::Member
+                },
                 reach: OwnerReach::Granted,
                 detail: None,
                 checked_at: Timestamp::now(),
@@ -158,7 +202,9 @@ impl Links {
             OwnerAccess::NotAMember => {
                 return Err(ServiceError::invalid(
                     "owner",
-                    format!("the linked account sees no {owner} there: check the name, and that it is a member"),
+                    format!(
+                        "the linked account sees no {owner} there: check the name, and that it is a member"
+                    ),
                 ));
             }
         };
@@ -192,14 +238,20 @@ impl Links {
             login: account.login.clone(),
             avatar_url: account.avatar_url.as_ref().map(Url::to_string),
         };
-        let scopes: Option<Vec<String>> =
-            account.scopes.as_ref().map(|scopes| scopes.iter().map(str::to_owned).collect());
-        tx.credentials().verified(credential, &of, scopes.as_deref()).await?;
+        let scopes: Option<Vec<String>> = account
+            .scopes
+            .as_ref()
+            .map(|scopes| scopes.iter().map(str::to_owned).collect());
+        tx.credentials()
+            .verified(credential, &of, scopes.as_deref())
+            .await?;
         if account.login != link.login {
             tx.links().set_login(link.id, &account.login).await?;
         }
         if let Some(credential) = tx.credentials().find(credential).await? {
-            tx.links().set_health(link.id, &health(forge.as_ref(), &scopes_of(&credential))).await?;
+            tx.links()
+                .set_health(link.id, &health(forge.as_ref(), &scopes_of(&credential)))
+                .await?;
         }
         if let Some(owners) = owners {
             let mut rows = stored(&owners);
@@ -226,7 +278,11 @@ impl Links {
 
     async fn forge(&self, name: &str) -> Result<ForgeId, ServiceError> {
         let record = self.store.forges().by_name(name).await?;
-        Ok(record.ok_or(ServiceError::NotFound { what: "the source provider" })?.id)
+        Ok(record
+            .ok_or(ServiceError::NotFound {
+                what: "the source provider",
+            })?
+            .id)
     }
 }
 

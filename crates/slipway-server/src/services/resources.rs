@@ -39,12 +39,16 @@ pub(super) async fn want(
         None => match kind {
             ResourceKind::Webhook => {
                 let secret = fresh_state().into();
-                resources.insert_hook(source.id, link.id, &fresh_state(), &secret).await?
+                resources
+                    .insert_hook(source.id, link.id, &fresh_state(), &secret)
+                    .await?
             }
             ResourceKind::DeployKey => {
                 let pair = generate_deploy_key(&format!("slipway {}", source.full_name()))
                     .map_err(|_| ServiceError::Internal("a deploy key could not be made"))?;
-                resources.insert_key(source.id, link.id, &pair.public, &pair.private).await?
+                resources
+                    .insert_key(source.id, link.id, &pair.public, &pair.private)
+                    .await?
             }
         },
     };
@@ -56,7 +60,11 @@ pub(super) async fn want(
 }
 
 /// Has everything removed that a link made for a source repository: the hook before the key. Says how many.
-pub(super) async fn unwant_all(tx: &Tx, link: &Link, source: &SourceRepository) -> Result<usize, ServiceError> {
+pub(super) async fn unwant_all(
+    tx: &Tx,
+    link: &Link,
+    source: &SourceRepository,
+) -> Result<usize, ServiceError> {
     let mut removed = 0;
     for kind in [ResourceKind::Webhook, ResourceKind::DeployKey] {
         if let Some(there) = tx.provider_resources().serving(source.id, link.id, kind).await? {

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use slipway_forge::OauthError;
 use slipway_store::{ForgeClient, ForgeFields, ForgeRecord, Store, StoreError};
-use slipway_types::{ForgeId, forge::{ClientKind, ForgeKind}};
+use slipway_types::{
+    ForgeId,
+    forge::{ClientKind, ForgeKind},
+};
 use url::Url;
 
 use super::{Access, Caller, ServiceError, act, config::Config, forges::Forges};
@@ -57,7 +60,12 @@ pub struct SourceProviders {
 impl SourceProviders {
     /// Over this store.
     pub fn new(store: Store, forges: Forges, config: Arc<Config>) -> Self {
-        Self { access: Access::new(store.clone()), store, forges, config }
+        Self {
+            access: Access::new(store.clone()),
+            store,
+            forges,
+            config,
+        }
     }
 
     /// Makes the forges what file and environment say. What an administrator entered beside them stays.
@@ -77,7 +85,9 @@ impl SourceProviders {
                 }
                 None => tx.forges().insert(&fields).await?,
             };
-            tx.forges().put_client(id, ClientKind::Oauth, form.client_id.trim(), secret).await?;
+            tx.forges()
+                .put_client(id, ClientKind::Oauth, form.client_id.trim(), secret)
+                .await?;
             tx.commit().await?;
         }
         Ok(())
@@ -90,7 +100,11 @@ impl SourceProviders {
     pub async fn list(&self) -> Result<Vec<Provider>, ServiceError> {
         let mut providers = Vec::new();
         for record in self.store.forges().all().await? {
-            let client = self.store.forges().client_of(record.id, ClientKind::Oauth).await?;
+            let client = self
+                .store
+                .forges()
+                .client_of(record.id, ClientKind::Oauth)
+                .await?;
             providers.push(self.provider(record, client));
         }
         Ok(providers)
@@ -106,9 +120,17 @@ impl SourceProviders {
         let secret = form.client_secret.as_ref();
         let secret = secret.ok_or_else(|| ServiceError::invalid("client_secret", MISSING_SECRET))?;
         let tx = self.store.begin().await?;
-        let id = tx.forges().insert(&fields).await.map_err(|error| taken(error, &fields.name))?;
-        tx.forges().put_client(id, ClientKind::Oauth, form.client_id.trim(), secret).await?;
-        tx.audit().record(&act(caller, "forge.added", &fields.name)).await?;
+        let id = tx
+            .forges()
+            .insert(&fields)
+            .await
+            .map_err(|error| taken(error, &fields.name))?;
+        tx.forges()
+            .put_client(id, ClientKind::Oauth, form.client_id.trim(), secret)
+            .await?;
+        tx.audit()
+            .record(&act(caller, "forge.added", &fields.name))
+            .await?;
         tx.commit().await?;
         Ok(id)
     }
@@ -117,23 +139,40 @@ impl SourceProviders {
     ///
     /// # Errors
     /// As [`Self::add`]; [`ServiceError::NotFound`] without such a forge.
-    pub async fn change(&self, caller: &Caller, id: ForgeId, form: &ProviderForm) -> Result<(), ServiceError> {
+    pub async fn change(
+        &self,
+        caller: &Caller,
+        id: ForgeId,
+        form: &ProviderForm,
+    ) -> Result<(), ServiceError> {
         self.access.administrator(caller)?;
         let fields = checked(form)?;
         let tx = self.store.begin().await?;
-        let there = tx.forges().find(id).await?.ok_or(ServiceError::NotFound { what: "the source provider" })?;
+        let there = tx.forges().find(id).await?.ok_or(ServiceError::NotFound {
+            what: "the source provider",
+        })?;
         if there.fields.kind != fields.kind {
-            return Err(ServiceError::invalid("kind", "a source provider's kind cannot change; add another one"));
+            return Err(ServiceError::invalid(
+                "kind",
+                "a source provider's kind cannot change; add another one",
+            ));
         }
-        tx.forges().update(id, &fields).await.map_err(|error| taken(error, &fields.name))?;
+        tx.forges()
+            .update(id, &fields)
+            .await
+            .map_err(|error| taken(error, &fields.name))?;
         let client = tx.forges().client_of(id, ClientKind::Oauth).await?;
         let secret = match (&form.client_secret, client) {
             (Some(secret), _) => secret.clone(),
             (None, Some(client)) => tx.forges().open_client_secret(client.id).await?,
             (None, None) => return Err(ServiceError::invalid("client_secret", MISSING_SECRET)),
         };
-        tx.forges().put_client(id, ClientKind::Oauth, form.client_id.trim(), &secret).await?;
-        tx.audit().record(&act(caller, "forge.changed", &fields.name)).await?;
+        tx.forges()
+            .put_client(id, ClientKind::Oauth, form.client_id.trim(), &secret)
+            .await?;
+        tx.audit()
+            .record(&act(caller, "forge.changed", &fields.name))
+            .await?;
         tx.commit().await?;
         Ok(())
     }
@@ -160,17 +199,25 @@ impl SourceProviders {
                     }
                     (None, None) => return Err(ServiceError::invalid("client_secret", MISSING_SECRET)),
                 };
-                self.forges.try_out(&checked(form)?, form.client_id.trim(), secret)
+                self.forges
+                    .try_out(&checked(form)?, form.client_id.trim(), secret)
             }
             (Some(id), None) => self.forges.by_id(id).await?.0,
-            (None, None) => return Err(ServiceError::NotFound { what: "the source provider" }),
+            (None, None) => {
+                return Err(ServiceError::NotFound {
+                    what: "the source provider",
+                });
+            }
         };
         let redirect = self.config.callback_url(&forge.config().name);
         match forge.check_client(&redirect).await {
             Ok(()) => Ok(()),
             Err(OauthError::ClientRejected { .. }) => Err(ServiceError::invalid(
                 "client_secret",
-                format!("{} does not accept this client id and secret", forge.config().display_name),
+                format!(
+                    "{} does not accept this client id and secret",
+                    forge.config().display_name
+                ),
             )),
             Err(error) => Err(error.into()),
         }
@@ -192,23 +239,35 @@ fn checked(form: &ProviderForm) -> Result<ForgeFields, ServiceError> {
     let name = form.name.trim();
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.is_empty() || name.len() > 40 || !name.chars().all(plain) {
-        let message = "a short name of lower-case letters, digits and `-`, as `github`; it appears in addresses";
+        let message =
+            "a short name of lower-case letters, digits and `-`, as `github`; it appears in addresses";
         return Err(ServiceError::invalid("name", message));
     }
     for (field, url) in [("web_url", &form.web_url), ("api_url", &form.api_url)] {
-        let plain = matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
+        let plain =
+            matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
         if !plain || url.host_str().is_none() || url.query().is_some() || url.fragment().is_some() {
-            return Err(ServiceError::invalid(field, "an address as `https://github.example`, without a login in it"));
+            return Err(ServiceError::invalid(
+                field,
+                "an address as `https://github.example`, without a login in it",
+            ));
         }
     }
     if form.client_id.trim().is_empty() {
-        return Err(ServiceError::invalid("client_id", "enter the client id (Bitbucket: the key) that the provider shows"));
+        return Err(ServiceError::invalid(
+            "client_id",
+            "enter the client id (Bitbucket: the key) that the provider shows",
+        ));
     }
     let display_name = form.display_name.trim();
     Ok(ForgeFields {
         kind: form.kind,
         name: name.to_owned(),
-        display_name: if display_name.is_empty() { name.to_owned() } else { display_name.to_owned() },
+        display_name: if display_name.is_empty() {
+            name.to_owned()
+        } else {
+            display_name.to_owned()
+        },
         web_url: form.web_url.clone(),
         api_url: form.api_url.clone(),
         known_hosts: form

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 use slipway_forge::{
-    Forge, ForgeError, Head, OwnerKind, Repository, RepositoryKey, RepositoryPage, RepositoryPath, RepositoryQuery,
+    Forge, ForgeError, Head, OwnerKind, Repository, RepositoryKey, RepositoryPage, RepositoryPath,
+    RepositoryQuery,
 };
 use slipway_store::{Link, LinkOwner, Store};
 use slipway_types::SlugName;
@@ -40,7 +41,11 @@ pub(super) struct Linked {
 impl Sources {
     /// Over this store and these forges.
     pub fn new(store: Store, forges: Forges) -> Self {
-        Self { access: Access::new(store.clone()), store, forges }
+        Self {
+            access: Access::new(store.clone()),
+            store,
+            forges,
+        }
     }
 
     /// Whose repositories a namespace's link reaches. Nothing is asked.
@@ -77,7 +82,11 @@ impl Sources {
         let is_self = known.is_some_and(|known| known.owner_id == linked.link.account_id)
             || owner.eq_ignore_ascii_case(&linked.link.login);
         let query = RepositoryQuery {
-            owner_kind: if is_self { OwnerKind::User } else { OwnerKind::Organization },
+            owner_kind: if is_self {
+                OwnerKind::User
+            } else {
+                OwnerKind::Organization
+            },
             owner,
             search: search.map(str::trim).filter(|text| !text.is_empty()),
             page,
@@ -97,7 +106,10 @@ impl Sources {
         choice: &SourceChoice,
     ) -> Result<Repository, ServiceError> {
         let linked = self.linked(caller, namespace, &choice.forge).await?;
-        let found = linked.forge.repository(&linked.token, RepositoryKey::Path(&choice.path)).await;
+        let found = linked
+            .forge
+            .repository(&linked.token, RepositoryKey::Path(&choice.path))
+            .await;
         self.heard(&linked.link, found).await
     }
 
@@ -139,11 +151,16 @@ impl Sources {
 
     async fn link(&self, namespace: &slipway_types::NamespaceId, forge: &str) -> Result<Link, ServiceError> {
         let record = self.store.forges().by_name(forge).await?;
-        let record = record.ok_or(ServiceError::NotFound { what: "the source provider" })?;
+        let record = record.ok_or(ServiceError::NotFound {
+            what: "the source provider",
+        })?;
         let link = self.store.links().current(*namespace, record.id).await?;
         link.ok_or_else(|| ServiceError::Conflict {
             kind: "not_linked",
-            message: format!("no {} account is linked; link one under Linked accounts", record.fields.display_name),
+            message: format!(
+                "no {} account is linked; link one under Linked accounts",
+                record.fields.display_name
+            ),
         })
     }
 }

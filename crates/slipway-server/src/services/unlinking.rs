@@ -116,7 +116,12 @@ pub struct LedgerStep {
 impl Unlinking {
     /// Over this store.
     pub fn new(store: Store, queue: Queue, outbox: Wake) -> Self {
-        Self { access: Access::new(store.clone()), store, queue, outbox }
+        Self {
+            access: Access::new(store.clone()),
+            store,
+            queue,
+            outbox,
+        }
     }
 
     /// What unlinking will do.
@@ -131,13 +136,26 @@ impl Unlinking {
     ) -> Result<UnlinkPreview, ServiceError> {
         let namespace = self.access.owned_namespace(caller, namespace).await?;
         let record = self.store.forges().by_name(forge).await?.ok_or(NO_LINK)?;
-        let link = self.store.links().current(namespace.id, record.id).await?.ok_or(NO_LINK)?;
+        let link = self
+            .store
+            .links()
+            .current(namespace.id, record.id)
+            .await?
+            .ok_or(NO_LINK)?;
         let (others, hidden_others) = self.others(caller, &link).await?;
         Ok(UnlinkPreview {
             forge: record.fields.display_name,
             linked_by: self.name_of(link.linked_by).await?,
             sources: self.sources(&link).await?,
-            builds: self.unfinished(&self.store.configurations().of_forge(link.namespace, link.forge).await?).await?,
+            builds: self
+                .unfinished(
+                    &self
+                        .store
+                        .configurations()
+                        .of_forge(link.namespace, link.forge)
+                        .await?,
+                )
+                .await?,
             may_revoke: others.is_empty() && hidden_others == 0,
             others,
             hidden_others,
@@ -159,30 +177,56 @@ impl Unlinking {
         let namespace = self.access.owned_namespace(caller, namespace).await?;
         let record = self.store.forges().by_name(forge).await?.ok_or(NO_LINK)?;
         let tx = self.store.begin().await?;
-        let link = tx.links().current(namespace.id, record.id).await?.ok_or(NO_LINK)?;
-        let link = tx.links().lock(link.id).await?.filter(|link| link.state == LinkState::Linked).ok_or(NO_LINK)?;
+        let link = tx
+            .links()
+            .current(namespace.id, record.id)
+            .await?
+            .ok_or(NO_LINK)?;
+        let link = tx
+            .links()
+            .lock(link.id)
+            .await?
+            .filter(|link| link.state == LinkState::Linked)
+            .ok_or(NO_LINK)?;
         tx.links().set_unlinking(link.id).await?;
         let configurations = tx.configurations().of_forge(namespace.id, record.id).await?;
         for configuration in &configurations {
-            let why = format!("the {} account was unlinked; link one again", record.fields.display_name);
-            tx.configurations().set_state(configuration.id, ConfigurationState::Disconnected, Some(&why)).await?;
+            let why = format!(
+                "the {} account was unlinked; link one again",
+                record.fields.display_name
+            );
+            tx.configurations()
+                .set_state(configuration.id, ConfigurationState::Disconnected, Some(&why))
+                .await?;
         }
         let all = tx.provider_resources().of_link(link.id).await?;
         for kind in [ResourceKind::Webhook, ResourceKind::DeployKey] {
-            for resource in all.iter().filter(|resource| resource.kind == kind && is_there(resource)) {
+            for resource in all
+                .iter()
+                .filter(|resource| resource.kind == kind && is_there(resource))
+            {
                 let source = tx.source_repositories().get(resource.source).await?;
                 resources::unwant(&tx, &link, &source, resource).await?;
             }
         }
         if let Some(credential) = link.credential {
             tx.credentials().lock(credential).await?;
-            let alone = tx.links().of_credential(credential).await?.iter().all(|holder| holder.id == link.id);
+            let alone = tx
+                .links()
+                .of_credential(credential)
+                .await?
+                .iter()
+                .all(|holder| holder.id == link.id);
             tx.outbox()
                 .push(&NewOutboxRow {
                     kind: OutboxKind::RevokeCredential,
                     idempotency_key: format!("revoke:{}", link.id),
                     order_key: format!("link:{}", link.id),
-                    payload: &RevokeStep { link: link.id, credential, grant: choices.revoke_grant && alone },
+                    payload: &RevokeStep {
+                        link: link.id,
+                        credential,
+                        grant: choices.revoke_grant && alone,
+                    },
                     forge: Some(link.forge),
                     link: Some(link.id),
                 })
@@ -199,7 +243,8 @@ impl Unlinking {
             .await?;
         tx.commit().await?;
         self.outbox.up();
-        self.end_builds(caller, &configurations, choices.cancel_running).await?;
+        self.end_builds(caller, &configurations, choices.cancel_running)
+            .await?;
         Ok(link.id)
     }
 
@@ -245,7 +290,9 @@ impl Unlinking {
         let record = self.store.forges().by_name(forge).await?.ok_or(NO_LINK)?;
         let links = self.store.links().of_namespace(namespace.id).await?;
         let found = links.into_iter().find(|it| {
-            it.forge == record.id && it.state != LinkState::Linked && link.is_none_or(|wanted| wanted == it.id)
+            it.forge == record.id
+                && it.state != LinkState::Linked
+                && link.is_none_or(|wanted| wanted == it.id)
         });
         let link = found.ok_or(NO_LINK)?;
         let resources = self.store.provider_resources().of_link(link.id).await?;
@@ -256,7 +303,12 @@ impl Unlinking {
             }
         }
         let gone = |resource: &&Resource| resource.state != ResourceState::Removed;
-        Ok(Ledger { remaining: resources.iter().filter(gone).count(), steps, forge: record.fields.display_name, link })
+        Ok(Ledger {
+            remaining: resources.iter().filter(gone).count(),
+            steps,
+            forge: record.fields.display_name,
+            link,
+        })
     }
 
     async fn step(&self, resources: &[Resource], row: &OutboxRow) -> Result<LedgerStep, ServiceError> {
@@ -279,14 +331,23 @@ impl Unlinking {
     async fn sources(&self, link: &Link) -> Result<Vec<UnlinkedSource>, ServiceError> {
         let mut resources = self.store.provider_resources().of_link(link.id).await?;
         resources.retain(is_there);
-        let configurations = self.store.configurations().of_forge(link.namespace, link.forge).await?;
+        let configurations = self
+            .store
+            .configurations()
+            .of_forge(link.namespace, link.forge)
+            .await?;
         let mut ids: Vec<SourceId> = configurations.iter().map(|it| it.source).collect();
         ids.extend(resources.iter().map(|resource| resource.source));
         ids.sort_unstable();
         ids.dedup();
         let mut sources = Vec::new();
         for id in ids {
-            let of_kind = |kind| resources.iter().find(|it| it.source == id && it.kind == kind).cloned();
+            let of_kind = |kind| {
+                resources
+                    .iter()
+                    .find(|it| it.source == id && it.kind == kind)
+                    .cloned()
+            };
             let mut repositories = Vec::new();
             for configuration in configurations.iter().filter(|it| it.source == id) {
                 let repository = self.store.repositories().find(configuration.repository).await?;
@@ -312,7 +373,11 @@ impl Unlinking {
             if other.id == link.id {
                 continue;
             }
-            let role = self.store.namespaces().role_of(caller.user, other.namespace).await?;
+            let role = self
+                .store
+                .namespaces()
+                .role_of(caller.user, other.namespace)
+                .await?;
             let namespace = self.store.namespaces().find(other.namespace).await?;
             match namespace.filter(|_| role.is_some()) {
                 Some(namespace) => seen.push(namespace.name),
@@ -341,9 +406,15 @@ pub(super) fn ended<T>(result: Result<T, QueueError>) -> Result<(), ServiceError
 
 /// Whether something is, or may be, at the provider, or is still wanted there.
 fn is_there(resource: &Resource) -> bool {
-    matches!(resource.state, ResourceState::Creating | ResourceState::Active | ResourceState::Failed)
+    matches!(
+        resource.state,
+        ResourceState::Creating | ResourceState::Active | ResourceState::Failed
+    )
 }
 
 const fn is_step(kind: OutboxKind) -> bool {
-    matches!(kind, OutboxKind::RemoveWebhook | OutboxKind::RemoveDeployKey | OutboxKind::RevokeCredential)
+    matches!(
+        kind,
+        OutboxKind::RemoveWebhook | OutboxKind::RemoveDeployKey | OutboxKind::RevokeCredential
+    )
 }

@@ -3,7 +3,7 @@
 use slipway_forge::{ForgeError, RemoteRepositoryId, RepositoryKey, RepositoryPath};
 use slipway_store::OutboxRow;
 
-use super::{Outcome, OutboxWorker, Trouble, repository};
+use super::{OutboxWorker, Outcome, Trouble, repository};
 use crate::services::finish::{CommitStatus, commit_status};
 
 pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcome, Trouble> {
@@ -14,8 +14,10 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
     let source = worker.store.source_repositories().get(source).await?;
     let link = worker.forges.link_of(&source).await?;
     let (forge, token) = worker.forges.for_link(&link).await?;
-    let path = RepositoryPath::new(&source.facts.owner, &source.facts.name)
-        .map_err(|error| Trouble::Never { why: error.to_string() })?;
+    let path =
+        RepositoryPath::new(&source.facts.owner, &source.facts.name).map_err(|error| Trouble::Never {
+            why: error.to_string(),
+        })?;
     let shown = match forge.set_status(&token, &path, &sha, &status).await {
         Err(ForgeError::Moved { .. } | ForgeError::NotFound { .. }) => {
             // It may be called differently now.

@@ -5,7 +5,7 @@ use slipway_store::{OutboxRow, StoreError};
 use slipway_types::forge::{HealthReason, OutboxKind, ResourceState};
 
 use super::{
-    Outcome, OutboxWorker, Trouble,
+    OutboxWorker, Outcome, Trouble,
     create_webhook::is_linked,
     repository::{self, Place},
 };
@@ -18,7 +18,9 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
         return Ok(Outcome::Done);
     }
     let Some(public_key) = &resource.public_key else {
-        return Err(Trouble::Never { why: "the deploy key's public half is gone".to_owned() });
+        return Err(Trouble::Never {
+            why: "the deploy key's public half is gone".to_owned(),
+        });
     };
     let place = repository::go(worker, &resource).await?;
     let remote = match add(&place, resource.remote_id.as_deref(), public_key, &title(worker)).await {
@@ -26,9 +28,13 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
         Err(error) => return Err(repository::failed(worker, &place.link, error).await),
     };
     let tx = worker.store.begin().await?;
-    tx.provider_resources().settle_active(resource.id, remote.as_str()).await?;
+    tx.provider_resources()
+        .settle_active(resource.id, remote.as_str())
+        .await?;
     tx.outbox().done(row.id).await?;
-    tx.outbox().hasten(resource.link, OutboxKind::RevokeCredential).await?;
+    tx.outbox()
+        .hasten(resource.link, OutboxKind::RevokeCredential)
+        .await?;
     tx.commit().await?;
     Ok(Outcome::Settled)
 }
@@ -40,14 +46,27 @@ async fn add(
     public_key: &str,
     title: &str,
 ) -> Result<RemoteKeyId, ForgeError> {
-    let Place { forge, token, repository, .. } = place;
+    let Place {
+        forge,
+        token,
+        repository,
+        ..
+    } = place;
     let at = &repository.path;
     if let Some(id) = recorded
-        && let Some(key) = forge.key(token, at, &id.into()).await?.filter(|key| key.is(public_key))
+        && let Some(key) = forge
+            .key(token, at, &id.into())
+            .await?
+            .filter(|key| key.is(public_key))
     {
         return Ok(key.id);
     }
-    if let Some(key) = forge.keys(token, at).await?.into_iter().find(|key| key.is(public_key)) {
+    if let Some(key) = forge
+        .keys(token, at)
+        .await?
+        .into_iter()
+        .find(|key| key.is(public_key))
+    {
         return Ok(key.id);
     }
     Ok(forge.create_key(token, at, title, public_key).await?.id)
@@ -55,7 +74,10 @@ async fn add(
 
 /// What a person reads among a repository's deploy keys: whose it is.
 fn title(worker: &OutboxWorker) -> String {
-    format!("Slipway ({})", worker.config.public_url.host_str().unwrap_or("builds"))
+    format!(
+        "Slipway ({})",
+        worker.config.public_url.host_str().unwrap_or("builds")
+    )
 }
 
 pub(super) async fn given_up(worker: &OutboxWorker, row: &OutboxRow, why: &str) -> Result<(), StoreError> {

@@ -4,7 +4,10 @@ use slipway_forge::{ForgeError, HookSpec, RemoteHookId};
 use slipway_store::{OutboxRow, StoreError};
 use slipway_types::forge::{HealthReason, LinkState, OutboxKind, ResourceState};
 
-use super::{Outcome, OutboxWorker, Trouble, repository::{self, Place}};
+use super::{
+    OutboxWorker, Outcome, Trouble,
+    repository::{self, Place},
+};
 
 pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcome, Trouble> {
     let Some(resource) = repository::resource(worker, row).await? else {
@@ -14,36 +17,61 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
     if resource.state != ResourceState::Creating || !is_linked(worker, &resource).await? {
         return Ok(Outcome::Done);
     }
-    let secrets = worker.store.provider_resources().open_secrets(resource.id).await?;
+    let secrets = worker
+        .store
+        .provider_resources()
+        .open_secrets(resource.id)
+        .await?;
     let (Some(secrets), Some(hook_path)) = (secrets, &resource.hook_path) else {
-        return Err(Trouble::Never { why: "the webhook's secret is gone".to_owned() });
+        return Err(Trouble::Never {
+            why: "the webhook's secret is gone".to_owned(),
+        });
     };
     let url = worker.config.hook_url(hook_path);
-    let spec = HookSpec { url: &url, secret: &secrets.current };
+    let spec = HookSpec {
+        url: &url,
+        secret: &secrets.current,
+    };
     let place = repository::go(worker, &resource).await?;
     let remote = match make(&place, resource.remote_id.as_deref(), spec).await {
         Ok(remote) => remote,
         Err(error) => return Err(repository::failed(worker, &place.link, error).await),
     };
     let tx = worker.store.begin().await?;
-    tx.provider_resources().settle_active(resource.id, remote.as_str()).await?;
+    tx.provider_resources()
+        .settle_active(resource.id, remote.as_str())
+        .await?;
     tx.outbox().done(row.id).await?;
-    tx.outbox().hasten(resource.link, OutboxKind::RevokeCredential).await?;
+    tx.outbox()
+        .hasten(resource.link, OutboxKind::RevokeCredential)
+        .await?;
     tx.commit().await?;
     Ok(Outcome::Settled)
 }
 
 /// Looks for ours by recorded id, then by its exact address, and makes it only then.
 async fn make(place: &Place, recorded: Option<&str>, spec: HookSpec<'_>) -> Result<RemoteHookId, ForgeError> {
-    let Place { forge, token, repository, .. } = place;
+    let Place {
+        forge,
+        token,
+        repository,
+        ..
+    } = place;
     let at = &repository.path;
     let by_id = match recorded {
-        Some(id) => forge.hook(token, at, &id.into()).await?.filter(|hook| hook.url == spec.url.as_str()),
+        Some(id) => forge
+            .hook(token, at, &id.into())
+            .await?
+            .filter(|hook| hook.url == spec.url.as_str()),
         None => None,
     };
     let ours = match by_id {
         Some(hook) => Some(hook),
-        None => forge.hooks(token, at).await?.into_iter().find(|hook| hook.url == spec.url.as_str()),
+        None => forge
+            .hooks(token, at)
+            .await?
+            .into_iter()
+            .find(|hook| hook.url == spec.url.as_str()),
     };
     let hook = match ours {
         // Its secret cannot be read back: it is set again.

@@ -5,9 +5,9 @@
 //! again, and never to a second hook or a forgotten one. No transaction is open while a forge is asked.
 
 mod commit_status;
-mod observe_heads;
 mod create_deploy_key;
 mod create_webhook;
+mod observe_heads;
 mod remove_deploy_key;
 mod remove_webhook;
 mod repository;
@@ -68,7 +68,12 @@ enum Trouble {
 impl OutboxWorker {
     /// Over this store and these forges.
     pub const fn new(store: Store, forges: Forges, config: Arc<Config>, observe: Observe) -> Self {
-        Self { store, forges, config, observe }
+        Self {
+            store,
+            forges,
+            config,
+            observe,
+        }
     }
 
     /// Works the row that is due first. Says whether there was one.
@@ -119,12 +124,16 @@ impl OutboxWorker {
             Err(Trouble::Store(error)) => {
                 drop(tx);
                 tracing::warn!(row = %row.id, kind = %row.kind, error = error.kind(), "outbox: the store did not answer");
-                return self.put_off(row, "Slipway's own records could not be read", now).await;
+                return self
+                    .put_off(row, "Slipway's own records could not be read", now)
+                    .await;
             }
             Err(Trouble::Later { why, until }) if row.attempts + 1 < MAX_ATTEMPTS => {
                 tracing::info!(row = %row.id, kind = %row.kind, attempts = row.attempts + 1, %why, "outbox: to be tried again");
                 let pause = pause_after(row.attempts);
-                let until = until.map_or(now.plus(pause), |until| until.clamp(now.plus(pause), now.plus(MAX_PAUSE)));
+                let until = until.map_or(now.plus(pause), |until| {
+                    until.clamp(now.plus(pause), now.plus(MAX_PAUSE))
+                });
                 tx.outbox().defer(row.id, until, &why).await?;
             }
             Err(Trouble::Later { why, .. } | Trouble::Never { why }) => {
@@ -138,7 +147,9 @@ impl OutboxWorker {
 
     async fn put_off(&self, row: &OutboxRow, why: &str, now: Timestamp) -> Result<(), StoreError> {
         let tx = self.store.begin().await?;
-        tx.outbox().defer(row.id, now.plus(pause_after(row.attempts)), why).await?;
+        tx.outbox()
+            .defer(row.id, now.plus(pause_after(row.attempts)), why)
+            .await?;
         tx.commit().await
     }
 
@@ -147,7 +158,9 @@ impl OutboxWorker {
         match row.kind {
             OutboxKind::CreateWebhook => create_webhook::given_up(self, row, why).await,
             OutboxKind::CreateDeployKey => create_deploy_key::given_up(self, row, why).await,
-            OutboxKind::RemoveWebhook | OutboxKind::RemoveDeployKey => repository::left_behind(self, row, why).await,
+            OutboxKind::RemoveWebhook | OutboxKind::RemoveDeployKey => {
+                repository::left_behind(self, row, why).await
+            }
             OutboxKind::RevokeCredential => revoke_credential::given_up(self, row, why).await,
             OutboxKind::ObserveHeads | OutboxKind::CommitStatus => {
                 let tx = self.store.begin().await?;
@@ -187,7 +200,9 @@ impl From<OauthError> for Trouble {
     fn from(error: OauthError) -> Self {
         match error {
             OauthError::Forge(error) => error.into(),
-            other => Self::Never { why: other.to_string() },
+            other => Self::Never {
+                why: other.to_string(),
+            },
         }
     }
 }
@@ -197,7 +212,9 @@ impl From<NoToken> for Trouble {
         match error {
             NoToken::Store(error) => error.into(),
             NoToken::Renewal(error) => error.into(),
-            other => Self::Never { why: other.to_string() },
+            other => Self::Never {
+                why: other.to_string(),
+            },
         }
     }
 }
@@ -205,8 +222,13 @@ impl From<NoToken> for Trouble {
 impl From<AskError> for Trouble {
     fn from(error: AskError) -> Self {
         if error.is_transient() {
-            return Self::Later { why: error.to_string(), until: None };
+            return Self::Later {
+                why: error.to_string(),
+                until: None,
+            };
         }
-        Self::Never { why: error.to_string() }
+        Self::Never {
+            why: error.to_string(),
+        }
     }
 }

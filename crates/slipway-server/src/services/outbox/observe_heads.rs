@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use slipway_store::{NewOutboxRow, OutboxRow, SourceRepository, StoreError, Tx};
 use slipway_types::{SourceId, UserId, build::Cause, forge::OutboxKind};
 
-use super::{Outcome, OutboxWorker, Trouble};
+use super::{OutboxWorker, Outcome, Trouble};
 use crate::services::observe::Saying;
 
 /// The particulars of an outbox row that looks at all heads.
@@ -23,7 +23,10 @@ pub(crate) async fn push(tx: &Tx, source: &SourceRepository, actor: UserId) -> R
             kind: OutboxKind::ObserveHeads,
             idempotency_key: format!("observe:{}:{}", source.id, slipway_forge::fresh_state()),
             order_key: format!("observe:{}", source.id),
-            payload: &ObserveStep { source: source.id, actor: Some(actor) },
+            payload: &ObserveStep {
+                source: source.id,
+                actor: Some(actor),
+            },
             forge: Some(source.forge),
             link: None,
         })
@@ -36,7 +39,11 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
     let Some(source) = worker.store.source_repositories().find(step.source).await? else {
         return Ok(Outcome::Done);
     };
-    let saying = Saying { cause: Cause::Reconciled, delivery: None, actor: step.actor };
+    let saying = Saying {
+        cause: Cause::Reconciled,
+        delivery: None,
+        actor: step.actor,
+    };
     worker.observe.look_at_all(&source, &saying).await?;
     Ok(Outcome::Done)
 }

@@ -4,7 +4,10 @@ use slipway_forge::ForgeError;
 use slipway_store::OutboxRow;
 use slipway_types::forge::ResourceState;
 
-use super::{Outcome, OutboxWorker, Trouble, repository::{self, Place}};
+use super::{
+    OutboxWorker, Outcome, Trouble,
+    repository::{self, Place},
+};
 
 pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcome, Trouble> {
     let Some(resource) = repository::resource(worker, row).await? else {
@@ -14,7 +17,13 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
         return Ok(Outcome::Done);
     }
     let place = repository::go(worker, &resource).await?;
-    if let Err(error) = remove(&place, resource.remote_id.as_deref(), resource.public_key.as_deref()).await {
+    if let Err(error) = remove(
+        &place,
+        resource.remote_id.as_deref(),
+        resource.public_key.as_deref(),
+    )
+    .await
+    {
         return Err(repository::failed(worker, &place.link, error).await);
     }
     repository::removed(worker, row, &resource).await?;
@@ -22,7 +31,12 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
 }
 
 async fn remove(place: &Place, recorded: Option<&str>, public_key: Option<&str>) -> Result<(), ForgeError> {
-    let Place { forge, token, repository, .. } = place;
+    let Place {
+        forge,
+        token,
+        repository,
+        ..
+    } = place;
     let at = &repository.path;
     if let Some(id) = recorded {
         forge.delete_key(token, at, &id.into()).await?;

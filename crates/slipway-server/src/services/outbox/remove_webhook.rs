@@ -4,7 +4,10 @@ use slipway_forge::ForgeError;
 use slipway_store::OutboxRow;
 use slipway_types::forge::ResourceState;
 
-use super::{Outcome, OutboxWorker, Trouble, repository::{self, Place}};
+use super::{
+    OutboxWorker, Outcome, Trouble,
+    repository::{self, Place},
+};
 
 pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcome, Trouble> {
     let Some(resource) = repository::resource(worker, row).await? else {
@@ -14,8 +17,17 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
         return Ok(Outcome::Done);
     }
     let place = repository::go(worker, &resource).await?;
-    let url = resource.hook_path.as_deref().map(|path| worker.config.hook_url(path));
-    if let Err(error) = remove(&place, resource.remote_id.as_deref(), url.as_ref().map(url::Url::as_str)).await {
+    let url = resource
+        .hook_path
+        .as_deref()
+        .map(|path| worker.config.hook_url(path));
+    if let Err(error) = remove(
+        &place,
+        resource.remote_id.as_deref(),
+        url.as_ref().map(url::Url::as_str),
+    )
+    .await
+    {
         return Err(repository::failed(worker, &place.link, error).await);
     }
     repository::removed(worker, row, &resource).await?;
@@ -23,13 +35,23 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
 }
 
 async fn remove(place: &Place, recorded: Option<&str>, url: Option<&str>) -> Result<(), ForgeError> {
-    let Place { forge, token, repository, .. } = place;
+    let Place {
+        forge,
+        token,
+        repository,
+        ..
+    } = place;
     let at = &repository.path;
     if let Some(id) = recorded {
         forge.delete_hook(token, at, &id.into()).await?;
     }
     // A crash before the id was recorded may have left one that only its address tells.
-    for hook in forge.hooks(token, at).await?.into_iter().filter(|hook| Some(hook.url.as_str()) == url) {
+    for hook in forge
+        .hooks(token, at)
+        .await?
+        .into_iter()
+        .filter(|hook| Some(hook.url.as_str()) == url)
+    {
         forge.delete_hook(token, at, &hook.id).await?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 use slipway_forge::{Forge, ForgeError, RemoteRepositoryId, Repository, RepositoryKey};
-use slipway_store::{Link, OutboxRow, Resource, SourceRepository, StoreError};
+use slipway_store::{Link, OutboxRow, Resource, StoreError};
 use slipway_types::forge::{ForgeKind, HealthReason, OutboxKind, ResourceKind, SourceState};
 
 use super::{OutboxWorker, Trouble};
@@ -14,7 +14,6 @@ use crate::services::{linked_forges::facts, resources::ResourceStep};
 /// A resource's place, and the means to do something there.
 pub(super) struct Place {
     pub(super) link: Link,
-    pub(super) source: SourceRepository,
     /// By its present name: providers' ids survive renames, and each step asks for it anew.
     pub(super) repository: Repository,
     pub(super) forge: Arc<dyn Forge>,
@@ -39,7 +38,9 @@ pub(super) async fn go(worker: &OutboxWorker, resource: &Resource) -> Result<Pla
         Err(error) => {
             if matches!(error, ForgeError::NotFound { .. }) {
                 let tx = worker.store.begin().await?;
-                tx.source_repositories().set_state(source.id, SourceState::Unreachable).await?;
+                tx.source_repositories()
+                    .set_state(source.id, SourceState::Unreachable)
+                    .await?;
                 tx.commit().await?;
             }
             return Err(failed(worker, &link, error).await);
@@ -51,7 +52,12 @@ pub(super) async fn go(worker: &OutboxWorker, resource: &Resource) -> Result<Pla
         tx.source_repositories().describe(source.id, &facts).await?;
         tx.commit().await?;
     }
-    Ok(Place { link, source: SourceRepository { facts, ..source }, repository, forge, token })
+    Ok(Place {
+        link,
+        repository,
+        forge,
+        token,
+    })
 }
 
 /// What a failed call means for the row; the link's health hears of it too.
@@ -71,17 +77,25 @@ pub(super) async fn not_made(
 ) -> Result<(), StoreError> {
     let step: ResourceStep = row.payload()?;
     let tx = worker.store.begin().await?;
-    tx.provider_resources().settle_failed(step.resource, reason, why).await?;
+    tx.provider_resources()
+        .settle_failed(step.resource, reason, why)
+        .await?;
     tx.outbox().give_up(row.id, why).await?;
     tx.commit().await
 }
 
 /// Settles a resource that is gone.
-pub(super) async fn removed(worker: &OutboxWorker, row: &OutboxRow, resource: &Resource) -> Result<(), StoreError> {
+pub(super) async fn removed(
+    worker: &OutboxWorker,
+    row: &OutboxRow,
+    resource: &Resource,
+) -> Result<(), StoreError> {
     let tx = worker.store.begin().await?;
     tx.provider_resources().settle_removed(resource.id).await?;
     tx.outbox().done(row.id).await?;
-    tx.outbox().hasten(resource.link, OutboxKind::RevokeCredential).await?;
+    tx.outbox()
+        .hasten(resource.link, OutboxKind::RevokeCredential)
+        .await?;
     tx.commit().await
 }
 
@@ -95,12 +109,20 @@ pub(super) async fn left_behind(worker: &OutboxWorker, row: &OutboxRow, why: &st
     };
     let source = worker.store.source_repositories().get(resource.source).await?;
     let forge = worker.store.forges().find(source.forge).await?;
-    let place = by_hand(forge.map(|forge| forge.fields.kind), &source.facts.web_url, resource.kind);
+    let place = by_hand(
+        forge.map(|forge| forge.fields.kind),
+        &source.facts.web_url,
+        resource.kind,
+    );
     let detail = format!("{why}. To be removed by hand at {place}");
     let tx = worker.store.begin().await?;
-    tx.provider_resources().settle_left_behind(resource.id, &detail).await?;
+    tx.provider_resources()
+        .settle_left_behind(resource.id, &detail)
+        .await?;
     tx.outbox().give_up(row.id, &detail).await?;
-    tx.outbox().hasten(resource.link, OutboxKind::RevokeCredential).await?;
+    tx.outbox()
+        .hasten(resource.link, OutboxKind::RevokeCredential)
+        .await?;
     tx.commit().await
 }
 

@@ -12,7 +12,7 @@ use slipway_types::{
     forge::{LinkState, ResourceState},
 };
 
-use super::{Outcome, OutboxWorker, Trouble};
+use super::{OutboxWorker, Outcome, Trouble};
 use crate::services::forges::NoToken;
 
 /// The particulars.
@@ -58,7 +58,11 @@ async fn revoke(worker: &OutboxWorker, step: &RevokeStep) -> Result<Revocation, 
         Err(NoToken::Expired) => return Ok(Revocation::AlreadyGone),
         Err(error) => return Err(error.into()),
     };
-    let revoked = if step.grant { forge.revoke_grant(&token).await } else { forge.revoke_token(&token).await };
+    let revoked = if step.grant {
+        forge.revoke_grant(&token).await
+    } else {
+        forge.revoke_token(&token).await
+    };
     match revoked {
         Err(OauthError::Forge(ForgeError::Unauthorized { .. })) => Ok(Revocation::AlreadyGone),
         other => Ok(other?),

@@ -1,0 +1,2 @@
+//! The store, told as stories on both databases.
+mod accounts;
