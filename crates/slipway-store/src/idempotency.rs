@@ -47,6 +47,24 @@ impl IdempotencyKeys<'_> {
         Ok(self.0.execute(sql, values).await? == 1)
     }
 
+    /// Says how a request ended whose key was inserted when it began.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn settle(&self, user: UserId, key: &str, status: i32, body: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE idempotency_keys SET status = $3, body = $4 WHERE user_id = $1 AND key = $2";
+        self.0.execute(sql, [user.uuid().into(), key.into(), status.into(), body.into()]).await.map(drop)
+    }
+
+    /// Forgets one key.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn forget(&self, user: UserId, key: &str) -> Result<(), StoreError> {
+        let sql = "DELETE FROM idempotency_keys WHERE user_id = $1 AND key = $2";
+        self.0.execute(sql, [user.uuid().into(), key.into()]).await.map(drop)
+    }
+
     /// Forgets keys from before `before`. Says how many.
     ///
     /// # Errors

@@ -58,6 +58,18 @@ impl Caller {
         }
     }
 
+    /// That this way of asking is good for everything that the person may do: for what concerns them, or everybody,
+    /// and no one namespace.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`] for an access token of a narrower scope.
+    pub fn entire(&self) -> Result<(), ServiceError> {
+        if self.ceiling() == Level::Owner {
+            return Ok(());
+        }
+        Err(ServiceError::Forbidden { needed: "an access token of scope `admin`" })
+    }
+
     /// The session, for what only a browser does.
     ///
     /// # Errors

@@ -225,6 +225,7 @@ impl Accounts {
     /// # Errors
     /// [`ServiceError::NotFound`] when it is not theirs.
     pub async fn end_session(&self, caller: &Caller, id: SessionId) -> Result<(), ServiceError> {
+        caller.entire()?;
         let tx = self.store.begin().await?;
         let ended = tx.sessions().end(caller.user, id).await?;
         tx.commit().await?;
@@ -313,6 +314,7 @@ impl Accounts {
     /// # Errors
     /// [`ServiceError::NotFound`] when it is not theirs.
     pub async fn revoke_access_token(&self, caller: &Caller, id: AccessTokenId) -> Result<(), ServiceError> {
+        caller.entire()?;
         let tx = self.store.begin().await?;
         if !tx.access_tokens().delete(caller.user, id).await? {
             return Err(ServiceError::NotFound {

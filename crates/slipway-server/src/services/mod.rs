@@ -12,6 +12,7 @@ pub mod links;
 pub mod linking;
 pub mod configuring;
 pub mod forges;
+pub mod idempotency;
 pub mod config;
 pub mod wake;
 pub mod spec;

@@ -34,6 +34,7 @@ impl Organizations {
     /// # Errors
     /// [`ServiceError::Invalid`] for a name that cannot be used, [`ServiceError::Conflict`] when it is taken.
     pub async fn create(&self, caller: &Caller, name: &str) -> Result<NamespaceId, ServiceError> {
+        caller.entire()?;
         let name: SlugName = name
             .parse()
             .map_err(|e| ServiceError::invalid("name", format!("{e}")))?;

@@ -1,0 +1,386 @@
+//! Linked accounts of a namespace: linking, checking, unlinking, and the ledger of what became of it.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use slipway_store::Link as StoredLink;
+use slipway_types::{LinkId, SlugName, forge::HealthReason};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    auth::Asker,
+    extract::{Ask, Body, NamespacePath, Of},
+    idempotency::Instead,
+    page::{Page, address, whole},
+    schema::{self, Time},
+};
+use crate::{
+    app::App,
+    failure::Failure,
+    services::{
+        links::LinkedForge,
+        unlinking::{LedgerStep, UnlinkChoices, UnlinkPreview},
+    },
+};
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(start, unlink))
+        .routes(routes!(check))
+        .routes(routes!(preview))
+        .routes(routes!(ledger))
+}
+
+/// A namespace and a source provider, in a path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct LinkPath {
+    /// A user's or an organization's name.
+    #[param(value_type = String)]
+    pub(super) namespace: SlugName,
+    /// The source provider's stable name, as `github`.
+    pub(super) forge: String,
+}
+
+/// A source provider, and how a namespace is linked to it.
+#[derive(Debug, Serialize, ToSchema)]
+struct Linked {
+    /// The source provider's stable name.
+    forge: String,
+    display_name: String,
+    /// Whether an account can be linked.
+    can_link: bool,
+    /// The link, or the one that is being taken apart; null without.
+    link: Option<Link>,
+    /// The organizations and workspaces that the account belongs to.
+    owners: Vec<Owner>,
+    /// The scopes that were granted.
+    scopes: Vec<String>,
+    /// How many configurations build through it.
+    configurations: usize,
+}
+
+/// A tie between a namespace and an account.
+#[derive(Debug, Serialize, ToSchema)]
+struct Link {
+    id: String,
+    /// What the account is called now.
+    account: String,
+    #[schema(schema_with = schema::link_state)]
+    state: &'static str,
+    #[schema(schema_with = schema::health)]
+    health: &'static str,
+    /// Why it is not healthy.
+    #[schema(schema_with = schema::maybe_health_reason)]
+    health_reason: Option<&'static str>,
+    /// The same for people.
+    health_detail: Option<String>,
+    linked_at: Time,
+    /// When it was last seen to work.
+    verified_at: Option<Time>,
+}
+
+impl From<StoredLink> for Link {
+    fn from(link: StoredLink) -> Self {
+        Self {
+            id: link.id.to_string(),
+            account: link.login,
+            state: link.state.as_str(),
+            health: link.health.as_str(),
+            health_reason: link.health_reason.map(HealthReason::as_str),
+            health_detail: link.health_detail,
+            linked_at: link.linked_at.into(),
+            verified_at: link.verified_at.map(Time),
+        }
+    }
+}
+
+/// An owner of source repositories, and whether the link reaches it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Owner {
+    name: String,
+    #[schema(schema_with = schema::role)]
+    role: &'static str,
+    #[schema(schema_with = schema::owner_reach)]
+    reach: &'static str,
+    detail: Option<String>,
+    checked_at: Time,
+}
+
+impl From<slipway_store::LinkOwner> for Owner {
+    fn from(owner: slipway_store::LinkOwner) -> Self {
+        Self {
+            name: owner.name,
+            role: owner.role.as_str(),
+            reach: owner.reach.as_str(),
+            detail: owner.detail,
+            checked_at: owner.checked_at.into(),
+        }
+    }
+}
+
+impl From<LinkedForge> for Linked {
+    fn from(linked: LinkedForge) -> Self {
+        Self {
+            forge: linked.forge.fields.name,
+            display_name: linked.forge.fields.display_name,
+            can_link: linked.can_link,
+            link: linked.link.map(Link::from),
+            owners: linked.owners.into_iter().map(Owner::from).collect(),
+            scopes: linked.scopes,
+            configurations: linked.configurations,
+        }
+    }
+}
+
+/// Every source provider, and how a namespace is linked to it.
+#[utoipa::path(get, path = "/api/v1/namespaces/{namespace}/links", tag = "linked accounts",
+    operation_id = "list_links", params(NamespacePath), responses((status = 200, body = Page<Linked>)))]
+async fn list(
+    State(app): State<App>,
+    who: Asker,
+    Of(path): Of<NamespacePath>,
+) -> Result<Json<Page<Linked>>, Failure> {
+    let overview = app.links.overview(&who, &path.namespace).await?;
+    Ok(whole(overview.into_iter().map(Linked::from)))
+}
+
+/// How to link.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct LinkAsked {
+    /// Whether the provider shall ask which account.
+    #[serde(default)]
+    choose: bool,
+}
+
+/// Where to go on.
+#[derive(Debug, Serialize, ToSchema)]
+struct LinkStarted {
+    /// Where to send the browser, within ten minutes. Null where an `Idempotency-Key` is replayed.
+    authorize_url: Option<String>,
+}
+
+/// Starts linking an account. Only for a signed-in browser (with its page's `X-CSRF-Token`): the provider sends it back
+/// to where the session is looked for.
+#[utoipa::path(post, path = "/api/v1/namespaces/{namespace}/links/{forge}", tag = "linked accounts",
+    operation_id = "start_link", params(LinkPath), request_body = Option<LinkAsked>,
+    responses((status = 201, body = LinkStarted)))]
+async fn start(
+    State(app): State<App>,
+    who: Asker,
+    Of(path): Of<LinkPath>,
+    Body(asked): Body<LinkAsked>,
+) -> Result<Response, Failure> {
+    let url = app
+        .linking
+        .start(&who, &path.namespace, &path.forge, asked.choose)
+        .await?;
+    let started = LinkStarted {
+        authorize_url: Some(url.into()),
+    };
+    let mut response = (StatusCode::CREATED, Json(started)).into_response();
+    response
+        .extensions_mut()
+        .insert(Instead(serde_json::json!({ "authorize_url": null })));
+    Ok(response)
+}
+
+/// Asks the provider now how a link stands, and what it reaches.
+#[utoipa::path(post, path = "/api/v1/namespaces/{namespace}/links/{forge}/check", tag = "linked accounts",
+    operation_id = "check_link", params(LinkPath), responses((status = 200, body = Link)))]
+async fn check(State(app): State<App>, who: Asker, Of(path): Of<LinkPath>) -> Result<Json<Link>, Failure> {
+    Ok(Json(
+        app.links.check(&who, &path.namespace, &path.forge).await?.into(),
+    ))
+}
+
+/// What unlinking will do.
+#[derive(Debug, Serialize, ToSchema)]
+struct Unlink {
+    link: Link,
+    /// The source repositories that stop building.
+    sources: Vec<StoppedSource>,
+    /// How many builds wait or run.
+    builds: usize,
+    /// Your namespaces that go on using the same account.
+    others: Vec<String>,
+    /// How many more that you do not see do.
+    hidden_others: usize,
+    /// Whether the grant itself can be revoked: not while somebody else uses the account.
+    may_revoke_grant: bool,
+}
+
+/// A source repository that stops building.
+#[derive(Debug, Serialize, ToSchema)]
+struct StoppedSource {
+    /// `owner/name`.
+    path: String,
+    /// The repositories that build from it.
+    repositories: Vec<String>,
+    /// Whether a webhook will be removed.
+    webhook: bool,
+    /// Whether a deploy key will be removed.
+    deploy_key: bool,
+}
+
+impl From<UnlinkPreview> for Unlink {
+    fn from(preview: UnlinkPreview) -> Self {
+        let sources = preview.sources.into_iter().map(|stopped| StoppedSource {
+            path: stopped.source.full_name(),
+            repositories: stopped.repositories.iter().map(ToString::to_string).collect(),
+            webhook: stopped.hook.is_some(),
+            deploy_key: stopped.key.is_some(),
+        });
+        Self {
+            sources: sources.collect(),
+            link: preview.link.into(),
+            builds: preview.builds.len(),
+            others: preview.others.iter().map(ToString::to_string).collect(),
+            hidden_others: preview.hidden_others,
+            may_revoke_grant: preview.may_revoke,
+        }
+    }
+}
+
+/// What unlinking will do. Nothing is changed.
+#[utoipa::path(get, path = "/api/v1/namespaces/{namespace}/links/{forge}/unlink", tag = "linked accounts",
+    operation_id = "preview_unlink", params(LinkPath), responses((status = 200, body = Unlink)))]
+async fn preview(
+    State(app): State<App>,
+    who: Asker,
+    Of(path): Of<LinkPath>,
+) -> Result<Json<Unlink>, Failure> {
+    Ok(Json(
+        app.unlinking
+            .preview(&who, &path.namespace, &path.forge)
+            .await?
+            .into(),
+    ))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Choices {
+    /// Whether the whole grant is revoked, where nobody else uses the account.
+    #[serde(default)]
+    revoke_grant: bool,
+    /// Whether builds that run are cancelled, or may finish. Those that wait are cancelled in any case.
+    #[serde(default)]
+    cancel_running: bool,
+}
+
+/// What was begun.
+#[derive(Debug, Serialize, ToSchema)]
+struct Unlinking {
+    /// The link's id.
+    link: String,
+    /// Where what becomes of it is told.
+    ledger: String,
+}
+
+/// Takes a link apart: from now on it builds nothing, and what Slipway made at the provider is removed.
+#[utoipa::path(delete, path = "/api/v1/namespaces/{namespace}/links/{forge}", tag = "linked accounts",
+    operation_id = "unlink", params(LinkPath, Choices), responses((status = 202, body = Unlinking)))]
+async fn unlink(
+    State(app): State<App>,
+    who: Asker,
+    Of(path): Of<LinkPath>,
+    Ask(asked): Ask<Choices>,
+) -> Result<impl IntoResponse, Failure> {
+    let choices = UnlinkChoices {
+        revoke_grant: asked.revoke_grant,
+        cancel_running: asked.cancel_running,
+    };
+    let link = app
+        .unlinking
+        .unlink(&who, &path.namespace, &path.forge, choices)
+        .await?;
+    let place = format!(
+        "/api/v1/namespaces/{}/links/{}/ledger?link={link}",
+        path.namespace, path.forge
+    );
+    let begun = Unlinking {
+        link: link.to_string(),
+        ledger: address(&app, &place),
+    };
+    Ok((StatusCode::ACCEPTED, Json(begun)))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct WhichLedger {
+    /// Of this link; without it, of the last that was taken apart.
+    #[param(value_type = Option<String>)]
+    link: Option<LinkId>,
+}
+
+/// What became of a link that was taken apart.
+#[derive(Debug, Serialize, ToSchema)]
+struct Ledger {
+    link: Link,
+    /// The steps, in order.
+    steps: Vec<Step>,
+    /// How many hooks and keys are still at the provider.
+    remaining: usize,
+    /// Whether nothing is left to be done from here.
+    finished: bool,
+}
+
+/// A step of taking a link apart.
+#[derive(Debug, Serialize, ToSchema)]
+struct Step {
+    #[schema(schema_with = schema::outbox_kind)]
+    kind: &'static str,
+    /// At which source repository; null for the account itself.
+    at: Option<String>,
+    #[schema(schema_with = schema::outbox_state)]
+    state: &'static str,
+    attempts: i32,
+    /// What went wrong, or what is left, and where it is removed by hand.
+    detail: Option<String>,
+    /// When it is tried next, or was settled.
+    when: Time,
+}
+
+impl From<LedgerStep> for Step {
+    fn from(step: LedgerStep) -> Self {
+        Self {
+            kind: step.kind.as_str(),
+            at: step.at,
+            state: step.state.as_str(),
+            attempts: step.attempts,
+            detail: step.detail,
+            when: step.when.into(),
+        }
+    }
+}
+
+/// What became of a link that was taken apart.
+#[utoipa::path(get, path = "/api/v1/namespaces/{namespace}/links/{forge}/ledger", tag = "linked accounts",
+    operation_id = "get_ledger", params(LinkPath, WhichLedger), responses((status = 200, body = Ledger)))]
+async fn ledger(
+    State(app): State<App>,
+    who: Asker,
+    Of(path): Of<LinkPath>,
+    Ask(which): Ask<WhichLedger>,
+) -> Result<Json<Ledger>, Failure> {
+    let found = app
+        .unlinking
+        .ledger(&who, &path.namespace, &path.forge, which.link)
+        .await?;
+    Ok(Json(Ledger {
+        finished: found.is_finished(),
+        link: found.link.into(),
+        steps: found.steps.into_iter().map(Step::from).collect(),
+        remaining: found.remaining,
+    }))
+}

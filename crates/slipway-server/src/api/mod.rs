@@ -1,0 +1,102 @@
+//! `/api/v1`: the server's face for programs. Everything that the pages do, over the same services.
+//!
+//! A handler parses, lets a service authorise, calls one service, renders. A route and its description are one thing
+//! (`#[utoipa::path]` on the handler), so that the OpenAPI document cannot say anything else than what is there.
+//!
+//! Layers, from the outside: problem details (`problem`), names of contents (`etag`), requests that happen once
+//! (`idempotency`), the handler, which asks who is asking (`auth`).
+
+mod access_tokens;
+mod admin;
+mod auth;
+mod build;
+mod build_call;
+mod builds;
+mod configuration;
+mod document;
+mod etag;
+mod extract;
+mod idempotency;
+mod links;
+mod log;
+mod me;
+mod namespaces;
+mod page;
+mod preview;
+mod problem;
+mod registries;
+mod repositories;
+mod schema;
+mod sources;
+mod timeline;
+mod triggered;
+mod triggers;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware::{from_fn, from_fn_with_state},
+    routing::any,
+};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{
+    app::App,
+    failure::{self, Failure},
+};
+
+/// The longest body that is read, in bytes.
+const BODY_LIMIT: usize = 1 << 20;
+
+/// The API's routes, complete with their layers.
+pub fn routes(app: App) -> Router {
+    let (described, _) = described().split_for_parts();
+    described
+        .route("/api/{*rest}", any(nothing))
+        .layer(from_fn_with_state(app.clone(), idempotency::once))
+        .layer(from_fn(etag::name))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(problem::draw))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(app)
+}
+
+/// The OpenAPI document of [`routes`].
+pub fn document() -> OpenApi {
+    document::complete(described().into_openapi())
+}
+
+fn described() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(document::head())
+        .merge(document::routes())
+        .merge(me::routes())
+        .merge(namespaces::routes())
+        .merge(repositories::routes())
+        .merge(configuration::routes())
+        .merge(preview::routes())
+        .merge(triggers::routes())
+        .merge(builds::routes())
+        .merge(log::routes())
+        .merge(timeline::routes())
+        .merge(links::routes())
+        .merge(sources::routes())
+        .merge(registries::routes())
+        .merge(access_tokens::routes())
+        .merge(admin::routes())
+        .merge(build_call::routes())
+}
+
+async fn nothing() -> Failure {
+    Failure::not_found()
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> axum::response::Response {
+    use axum::response::IntoResponse as _;
+    Failure::new(
+        failure::INTERNAL,
+        "It came upon something that was thought impossible.",
+    )
+    .into_response()
+}
