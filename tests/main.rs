@@ -1,4 +1,23 @@
 //! Slipway from the outside: the real program, a real engine, a real registry, real git, a real browser, and the
 //! simulated forge. One binary, so that it links once.
 
+use std::path::PathBuf;
+
+mod bad_input;
+mod browser;
+mod builds;
 mod documents;
+mod fickle_registry;
+mod kills;
+mod main_job;
+mod secrets;
+mod unlink;
+mod worked_examples;
+
+/// The program.
+const SLIPWAY: &str = env!("CARGO_BIN_EXE_slipway");
+
+/// The root of the workspace.
+fn workspace() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}

@@ -58,12 +58,9 @@ pub struct Build {
     pub number: u64,
     /// `pending`, `in_progress`, `success`, …
     pub state: String,
-    /// What kind of failure it was: `build`, `hook:pre_build`, …
+    /// What failed, when it failed.
     #[serde(default)]
-    pub failure: Option<String>,
-    /// What happened, for a person.
-    #[serde(default)]
-    pub message: Option<String>,
+    pub failure: Option<Failed>,
     /// The commit that is built.
     pub commit: String,
     /// Why: `push`, `triggered`, …
@@ -72,7 +69,7 @@ pub struct Build {
     /// The branch or tag.
     #[serde(default)]
     pub ref_name: String,
-    /// What it pushes, and where that has got.
+    /// What it pushes.
     #[serde(default)]
     pub tags: Vec<BuiltTag>,
 }
@@ -82,15 +79,33 @@ pub struct Build {
 pub struct BuiltTag {
     /// The tag.
     pub tag: String,
-    /// `pushed`, `newer_holds_tag`, …
+    /// `pushed`, `newer_holds_tag`, …; nothing before the push.
     #[serde(default)]
-    pub state: String,
+    pub result: Option<String>,
     /// The digest it was pushed as.
     #[serde(default)]
     pub digest: Option<String>,
 }
 
+/// Why a build failed.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Failed {
+    /// `build`, `hook:pre_build`, …
+    pub kind: String,
+    /// What happened, for a person.
+    #[serde(default)]
+    pub message: Option<String>,
+}
+
 impl Build {
+    /// Its state and, where it failed, the kind of failure: to be compared in one go.
+    pub fn outcome(&self) -> (&str, Option<&str>) {
+        (
+            &self.state,
+            self.failure.as_ref().map(|failed| failed.kind.as_str()),
+        )
+    }
+
     /// Whether it has ended.
     pub fn is_final(&self) -> bool {
         !matches!(self.state.as_str(), "pending" | "in_progress")

@@ -1,8 +1,6 @@
 //! A source repository whose pushes become images: a developer's and an onlooker's view of it.
 
-use std::process::Stdio;
-
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use slipway_devforge::{Kind, NewRepository, Repository};
 
 use crate::{Build, Form, Page, World, samples, story::Configuration, until};
@@ -100,6 +98,7 @@ pub struct NewLinked<'w> {
     kind: Kind,
     files: Vec<(String, String)>,
     configuration: Configuration,
+    registry: String,
 }
 
 impl<'w> NewLinked<'w> {
@@ -109,7 +108,15 @@ impl<'w> NewLinked<'w> {
             kind,
             files: Vec::new(),
             configuration: Configuration::default(),
+            registry: world.registry.host.clone(),
         }
+    }
+
+    /// With its images going to the registry at `host`.
+    #[must_use]
+    pub fn registry(mut self, host: &str) -> Self {
+        host.clone_into(&mut self.registry);
+        self
     }
 
     /// A file of its first commit. Without any, it has a Dockerfile whose image says what stands in `word`.
@@ -126,7 +133,7 @@ impl<'w> NewLinked<'w> {
         self
     }
 
-    /// Which pull requests are tested: `off`, `internal`, `all`.
+    /// Which pull requests are tested: `off`, `internal`, `internal_and_external`.
     #[must_use]
     pub fn autotest(mut self, which: &'static str) -> Self {
         self.configuration.autotest = Some(which);
@@ -186,7 +193,7 @@ impl<'w> NewLinked<'w> {
             .provider(self.kind)
             .create_repository(new)
             .await?;
-        let name = self.world.person.create_repository(&name).await?;
+        let name = self.world.person.create_repository(&name, &self.registry).await?;
         Ok(Linked {
             world: self.world,
             source,
@@ -306,6 +313,73 @@ impl Linked<'_> {
         Ok(build)
     }
 
+    /// Cancels a build.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn cancel(&self, number: u64) -> Result<()> {
+        let path = format!("/repositories/{}/builds/{number}/cancel", self.name);
+        self.world.api.post(&path, &serde_json::json!({})).await.map(drop)
+    }
+
+    /// Builds the commit of a build once more. Returns the new build's number.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn retry(&self, number: u64) -> Result<u64> {
+        let path = format!("/repositories/{}/builds/{number}/retry", self.name);
+        let build = self.world.api.post(&path, &serde_json::json!({})).await?;
+        build["number"]
+            .as_u64()
+            .with_context(|| format!("no number: {build}"))
+    }
+
+    /// The deliveries that were stored, newest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn deliveries(&self) -> Result<Vec<serde_json::Value>> {
+        let list = self
+            .world
+            .api
+            .get(&format!("/repositories/{}/deliveries", self.name))
+            .await?;
+        list["items"]
+            .as_array()
+            .cloned()
+            .with_context(|| format!("no deliveries: {list}"))
+    }
+
+    /// What came of the first change in the last delivery.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn last_result(&self) -> Result<String> {
+        let last = self
+            .deliveries()
+            .await?
+            .into_iter()
+            .next()
+            .context("no delivery")?;
+        let result = last["changes"][0]["result"].as_str();
+        result
+            .map(str::to_owned)
+            .with_context(|| format!("no result: {last}"))
+    }
+
+    /// The words of the timeline's page.
+    ///
+    /// # Errors
+    /// When it does not open.
+    pub async fn timeline_text(&self) -> Result<String> {
+        Ok(self
+            .world
+            .person
+            .open(&format!("/{}/timeline", self.name))
+            .await?
+            .words())
+    }
+
     /// The digest that a tag has at the registry.
     ///
     /// # Errors
@@ -338,34 +412,12 @@ impl Linked<'_> {
             .collect())
     }
 
-    /// Pulls the image of a digest from the registry, runs it, and returns what it says.
+    /// Runs the image of a digest, as [`World::run`] does.
     ///
     /// # Errors
     /// When it cannot be pulled, or does not run.
     pub async fn run(&self, digest: &str) -> Result<String> {
-        let image = format!("{}/{}@{digest}", self.world.registry.host, self.name);
-        let mut docker = tokio::process::Command::from(self.world.engine.docker_with(&self.world.registry)?);
-        let output = docker
-            .args([
-                "run",
-                "--rm",
-                "--pull",
-                "always",
-                "--quiet",
-                "--network",
-                "none",
-                &image,
-            ])
-            .stdin(Stdio::null())
-            .output()
-            .await
-            .context("docker could not be started")?;
-        ensure!(
-            output.status.success(),
-            "{image} does not run: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        self.world.run(&self.name, digest).await
     }
 
     /// What the image says that a tag holds at the registry now.

@@ -12,7 +12,10 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    sync::Mutex,
+};
 
 /// A server process. Killed when dropped.
 #[derive(Debug)]
@@ -22,7 +25,7 @@ pub struct Serve {
     environment: Vec<(String, String)>,
     data: PathBuf,
     url: String,
-    child: Option<Child>,
+    child: Mutex<Option<Child>>,
 }
 
 impl Serve {
@@ -41,7 +44,7 @@ impl Serve {
             environment: Vec::new(),
             data: data.into(),
             url: format!("http://127.0.0.1:{}", free_port()?),
-            child: None,
+            child: Mutex::default(),
         })
     }
 
@@ -76,8 +79,8 @@ impl Serve {
     }
 
     /// Its process id, while it runs.
-    pub fn pid(&self) -> Option<u32> {
-        self.child.as_ref().and_then(Child::id)
+    pub async fn pid(&self) -> Option<u32> {
+        self.child.lock().await.as_ref().and_then(Child::id)
     }
 
     /// Starts it, or kills it and starts it again, with the same data on the same port; and waits until it
@@ -85,14 +88,21 @@ impl Serve {
     ///
     /// # Errors
     /// When it ends or does not answer; the error shows the end of its log.
-    pub async fn start(&mut self) -> Result<()> {
+    pub async fn start(&self) -> Result<()> {
         self.kill().await?;
         std::fs::create_dir_all(&self.data)?;
         let log = std::fs::File::options()
             .create(true)
             .append(true)
             .open(self.log())?;
-        let child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        // What is set for tests, or for another server, is not meant for this one.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("SLIPWAY_") {
+                command.env_remove(name);
+            }
+        }
+        let child = command
             .arg("serve")
             .args([
                 "--listen",
@@ -110,7 +120,7 @@ impl Serve {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("{} could not be started", self.program.display()))?;
-        self.child = Some(child);
+        *self.child.lock().await = Some(child);
         self.answers().await
     }
 
@@ -118,8 +128,8 @@ impl Serve {
     ///
     /// # Errors
     /// When the process cannot be waited for.
-    pub async fn kill(&mut self) -> Result<()> {
-        let Some(mut child) = self.child.take() else {
+    pub async fn kill(&self) -> Result<()> {
+        let Some(mut child) = self.child.lock().await.take() else {
             return Ok(());
         };
         child.kill().await.context("the server could not be killed")
@@ -129,8 +139,8 @@ impl Serve {
     ///
     /// # Errors
     /// When it does not end within a minute.
-    pub async fn stop(&mut self) -> Result<()> {
-        let Some(mut child) = self.child.take() else {
+    pub async fn stop(&self) -> Result<()> {
+        let Some(mut child) = self.child.lock().await.take() else {
             return Ok(());
         };
         if let Some(pid) = child.id() {
@@ -154,8 +164,8 @@ impl Serve {
     ///
     /// # Errors
     /// When it has not within a minute.
-    pub async fn ended(&mut self) -> Result<std::process::ExitStatus> {
-        let Some(mut child) = self.child.take() else {
+    pub async fn ended(&self) -> Result<std::process::ExitStatus> {
+        let Some(mut child) = self.child.lock().await.take() else {
             bail!("slipway serve does not run");
         };
         tokio::time::timeout(Self::START, child.wait())
@@ -164,7 +174,7 @@ impl Serve {
             .context("the server cannot be waited for")
     }
 
-    async fn answers(&mut self) -> Result<()> {
+    async fn answers(&self) -> Result<()> {
         let http = reqwest::Client::builder()
             .no_proxy()
             .timeout(Duration::from_secs(5))
@@ -179,7 +189,15 @@ impl Serve {
             {
                 return Ok(());
             }
-            if let Some(status) = self.child.as_mut().map(Child::try_wait).transpose()?.flatten() {
+            if let Some(status) = self
+                .child
+                .lock()
+                .await
+                .as_mut()
+                .map(Child::try_wait)
+                .transpose()?
+                .flatten()
+            {
                 bail!("slipway serve ended with {status}:\n{}", self.log_tail());
             }
             if Instant::now() > deadline {
@@ -196,7 +214,10 @@ impl Serve {
 
 /// A port that nobody listens on. Not one of those that the system gives to outgoing connections
 /// (ip-sysctl(7), `ip_local_port_range`: from 32768): such a one could be taken while the server is down.
-fn free_port() -> Result<u16> {
+///
+/// # Errors
+/// When a hundred were tried and none was free.
+pub fn free_port() -> Result<u16> {
     (0..100)
         .map(|_| rand::random_range(20_000..32_000))
         .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())

@@ -36,7 +36,7 @@ pub struct Account {
 pub struct Configuration {
     /// The rules; the page's own first rule when there is none.
     pub rules: Vec<Rule>,
-    /// `off`, `internal` or `all`; as the page has it when `None`.
+    /// `off`, `internal` or `internal_and_external`; as the page has it when `None`.
     pub autotest: Option<&'static str>,
     /// Variables for hooks and tests.
     pub variables: Vec<(String, String)>,
@@ -60,7 +60,7 @@ impl Person {
             .form("form[action='/setup']")?
             .set("name", name)
             .set("password", password)
-            .set("password_again", password);
+            .set("again", password);
         let after = person.visitor.submit(&form).await?.ok()?;
         // Whoever created the administrator is signed in, or signs in now.
         if after.form("form[action='/sign-in']").is_ok() {
@@ -133,11 +133,10 @@ impl Person {
         let mut form = page
             .form("form[action='/admin/registries']")?
             .set("name", name)
-            .set("host", &registry.host)
-            .set("plain_http", "on");
+            .set("host", &registry.host);
         if let Some(login) = &registry.login {
             form = form
-                .set("user", &login.user)
+                .set("username", &login.user)
                 .set("password", login.password.expose_secret());
         }
         self.visitor.submit(&form).await
@@ -160,7 +159,7 @@ impl Person {
         );
         let page = self.linked_accounts().await?;
         ensure!(
-            page.form(&link_form(kind)).is_err() && page.words().contains(&account.login),
+            page.link(&unlink_link(kind)).is_ok() && page.words().contains(&account.login),
             "{} is not shown as linked: {}",
             account.login,
             back.words()
@@ -199,16 +198,21 @@ impl Person {
         self.visitor.submit(&form).await
     }
 
-    /// Creates the repository `name` in this person's namespace. Returns `namespace/name`.
+    /// Creates the repository `name` in this person's namespace, with its images going to the registry at the host
+    /// `registry`. Returns `namespace/name`.
     ///
     /// # Errors
     /// When the page refuses it.
-    pub async fn create_repository(&self, name: &str) -> Result<String> {
+    pub async fn create_repository(&self, name: &str, registry: &str) -> Result<String> {
         let page = self.open("/repositories/new").await?;
+        let registry = page
+            .option_of("select[name='registry']", registry)
+            .with_context(|| format!("the registry {registry} is not offered"))?;
         let form = page
             .form("form[action='/repositories/new']")?
             .set("namespace", &self.name)
-            .set("name", name);
+            .set("name", name)
+            .set("registry", registry);
         let after = self.visitor.submit(&form).await?.ok()?;
         let full = format!("{}/{name}", self.name);
         ensure!(
@@ -270,13 +274,20 @@ impl Person {
         let forge = page
             .option_of("select[name='forge']", kind.as_str())
             .with_context(|| format!("{} is not offered as a source: {}", kind.as_str(), page.words()))?;
-        let name = source.rsplit('/').next().unwrap_or(source);
+        let (owner, name) = source.split_once('/').unwrap_or(("", source));
         let search = form
             .set("forge", forge)
+            .set("owner", owner)
             .set("source_query", name)
             .set("then", "search");
         let found = self.visitor.submit(&search).await?.ok()?;
-        let form = found.form(&editor)?.set("source", offered(&found, source)?);
+        let values = found.attributes("#source-results input[name='source']", "value");
+        ensure!(
+            values.iter().any(|value| value == source),
+            "{source} is not offered, only {values:?}: {}",
+            found.words()
+        );
+        let form = found.form(&editor)?.set("source", source);
         let mut after = self.visitor.submit(&form.set("then", "save")).await?;
         for (name, value) in &configuration.variables {
             let page = self.open(&format!("/{repository}/builds/configure")).await?;
@@ -290,19 +301,49 @@ impl Person {
         Ok(after)
     }
 
+    /// Describes a repository.
+    ///
+    /// # Errors
+    /// When the page refuses it.
+    pub async fn describe(&self, repository: &str, description: &str) -> Result<()> {
+        let page = self.open(&format!("/{repository}/settings")).await?;
+        let form = page
+            .form(&format!("form[action='/{repository}/settings']"))?
+            .set("description", description);
+        self.visitor.submit(&form).await?.ok().map(drop)
+    }
+
+    /// Chooses another source repository for a repository that has one.
+    ///
+    /// # Errors
+    /// When it is not offered, or not saved.
+    pub async fn choose_another_source(&self, repository: &str, kind: Kind, source: &str) -> Result<()> {
+        let saved = self
+            .try_configure(repository, kind, source, &Configuration::default())
+            .await?
+            .ok()?;
+        let page = self.open(&format!("/{repository}/builds/configure")).await?;
+        ensure!(
+            page.words().contains(source),
+            "{source} was not saved: {}",
+            saved.words()
+        );
+        Ok(())
+    }
+
     /// Unlinks an account, with what the page proposes. Returns the page that it ends at.
     ///
     /// # Errors
     /// When a page on the way is not as expected.
     pub async fn unlink(&self, kind: Kind) -> Result<Page> {
         let page = self.linked_accounts().await?;
-        let link = page.link(&format!("a.danger[href*='{}']", kind.as_str()))?;
+        let link = page.link(&unlink_link(kind))?;
         let page = self.visitor.open(link).await?;
         let form = page.form("form[aria-labelledby='choose']")?;
         self.visitor.submit(&form).await?.ok()
     }
 
-    /// Makes an access token with all scopes, and the API client that uses it.
+    /// Makes an access token for all that the person may do, and the API client that uses it.
     ///
     /// # Errors
     /// When the page refuses it or does not show it.
@@ -311,9 +352,7 @@ impl Person {
         let form = page
             .form("form[action='/settings/access-tokens'][aria-labelledby='new']")?
             .set("name", "tests")
-            .set("scope_read", "on")
-            .set("scope_build", "on")
-            .set("scope_admin", "on");
+            .set("scope", "admin");
         let after = self.visitor.submit(&form).await?.ok()?;
         let Some(token) = after.attribute("section[aria-labelledby='fresh'] [data-copy]", "data-copy") else {
             bail!("the page does not show the new token: {}", after.words());
@@ -332,19 +371,12 @@ impl Account {
     }
 }
 
-fn link_form(kind: Kind) -> String {
-    format!("form[action*='/{}/link']", kind.as_str())
+fn unlink_link(kind: Kind) -> String {
+    format!("a.danger[href*='/{}/unlink']", kind.as_str())
 }
 
-/// The value of the source repository among those that were found.
-fn offered(page: &Page, source: &str) -> Result<String> {
-    let labels = page.texts("#source-results label.choice strong");
-    let values = page.attributes("#source-results input[name='source']", "value");
-    labels
-        .iter()
-        .position(|label| label == source)
-        .and_then(|at| values.into_iter().nth(at))
-        .with_context(|| format!("{source} is not offered, only {labels:?}: {}", page.words()))
+fn link_form(kind: Kind) -> String {
+    format!("form[action*='/{}/link']", kind.as_str())
 }
 
 fn editor_of(repository: &str) -> String {

@@ -4,10 +4,10 @@
 use std::{
     fmt::Write as _,
     path::{Path, PathBuf},
-    time::Duration,
+    process::Stdio,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use slipway_devforge::{Config, Descriptions, DevForge, Kind, NewOAuthClient};
 use slipway_parts::{Engine, Postgres, Registry};
 
@@ -43,6 +43,8 @@ pub struct NewWorld {
     program: PathBuf,
     postgres: bool,
     options: Vec<(&'static str, String)>,
+    environment: Vec<(&'static str, String)>,
+    docker_host: Option<String>,
     directory: Option<PathBuf>,
     engine: Option<Engine>,
     linked: Vec<Kind>,
@@ -64,6 +66,8 @@ impl World {
             program: program.as_ref().to_owned(),
             postgres: false,
             options: Vec::new(),
+            environment: Vec::new(),
+            docker_host: None,
             directory: None,
             engine: None,
             linked: vec![Kind::GitHub, Kind::Bitbucket],
@@ -96,6 +100,27 @@ impl World {
         }
     }
 
+    /// Pulls the image of a digest of the repository `name` from the registry, runs it, and returns what it says.
+    ///
+    /// # Errors
+    /// When it cannot be pulled, or does not run.
+    pub async fn run(&self, name: &str, digest: &str) -> Result<String> {
+        let image = format!("{}/{name}@{digest}", self.registry.host);
+        let mut docker = tokio::process::Command::from(self.engine.docker_with(&self.registry)?);
+        let output = docker
+            .args(["run", "--rm", "--pull", "always", "--network", "none", &image])
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .context("docker could not be started")?;
+        ensure!(
+            output.status.success(),
+            "{image} does not run: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
     /// What the vendors' descriptions say of every answer and payload so far; `None` when they are not at hand.
     ///
     /// # Panics
@@ -123,10 +148,18 @@ impl NewWorld {
         self
     }
 
-    /// With a shorter lease, for tests of what happens when one ends.
+    /// With a variable in the server's environment.
     #[must_use]
-    pub fn lease_term(self, term: Duration) -> Self {
-        self.option("--lease-term-ms", term.as_millis().to_string())
+    pub fn environment(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.environment.push((name, value.into()));
+        self
+    }
+
+    /// With a builder that looks for its engine there.
+    #[must_use]
+    pub fn docker_host(mut self, host: impl Into<String>) -> Self {
+        self.docker_host = Some(host.into());
+        self
     }
 
     /// Below this directory, which stays; else in a temporary one.
@@ -190,12 +223,15 @@ impl NewWorld {
         let config = directory.join("slipway.toml");
         write_private(&config, &configuration(&forge, &serve, database.as_deref())?)?;
         serve.option("--config", config.display().to_string());
-        serve.option("--docker-host", &engine.host);
+        serve.option("--docker-host", self.docker_host.as_ref().unwrap_or(&engine.host));
         let work = directory.join("tmp");
         std::fs::create_dir_all(&work)?;
         serve.environment("TMPDIR", work.display().to_string());
         for (name, value) in &self.options {
             serve.option(name, value);
+        }
+        for (name, value) in &self.environment {
+            serve.environment(name, value);
         }
         serve.start().await?;
 

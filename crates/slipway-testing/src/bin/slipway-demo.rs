@@ -85,7 +85,7 @@ async fn run(args: &Args) -> Result<()> {
     if let Some(engine) = found.clone() {
         new = new.engine(engine);
     }
-    let mut world = new.start().await?;
+    let world = new.start().await?;
     say(&format!(
         "Slipway is at {}, the registry at {}",
         world.serve.url(),

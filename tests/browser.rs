@@ -1,0 +1,178 @@
+//! Pages in a real browser: nothing that its Content-Security-Policy or its console complains of, nothing that has to
+//! be scrolled sideways on a small screen, and a log that comes by itself.
+
+use std::{process::Stdio, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use fantoccini::{Client, ClientBuilder, Locator, wd::Capabilities};
+use hyper_util::client::legacy::connect::HttpConnector;
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+use slipway_testing::{Kind, World, samples, until};
+use tokio::process::{Child, Command};
+
+use crate::SLIPWAY;
+
+/// Chromium under its driver. Both end when this is dropped.
+struct Browser {
+    client: Client,
+    driver: String,
+    http: reqwest::Client,
+    _process: Child,
+    _profile: tempfile::TempDir,
+}
+
+impl Browser {
+    async fn start() -> Result<Self> {
+        let port = slipway_testing::serve::free_port()?;
+        let process = Command::new("chromedriver")
+            .args([format!("--port={port}"), "--allowed-ips=127.0.0.1".to_owned()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .context("chromedriver could not be started; run scripts/setup --tests")?;
+        let profile = tempfile::tempdir()?;
+        let flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            &format!("--user-data-dir={}", profile.path().display()),
+        ];
+        let mut capabilities = Capabilities::new();
+        capabilities.insert("goog:chromeOptions".to_owned(), json!({ "args": flags }));
+        capabilities.insert("goog:loggingPrefs".to_owned(), json!({ "browser": "ALL" }));
+        let driver = format!("http://127.0.0.1:{port}");
+        let client = until("chromium has started", async || {
+            let connector = HttpConnector::new();
+            let connected = ClientBuilder::new(connector)
+                .capabilities(capabilities.clone())
+                .connect(&driver)
+                .await;
+            Ok(connected.ok())
+        })
+        .await?;
+        let http = slipway_testing::Visitor::new()?.http().clone();
+        Ok(Self {
+            client,
+            driver,
+            http,
+            _process: process,
+            _profile: profile,
+        })
+    }
+
+    /// What the console has said since it was last asked.
+    async fn complaints(&self) -> Result<Vec<String>> {
+        let session = self.client.session_id().await?.context("no session")?;
+        let url = format!("{}/session/{session}/se/log", self.driver);
+        let answer: Value = self
+            .http
+            .post(url)
+            .json(&json!({ "type": "browser" }))
+            .send()
+            .await?
+            .json()
+            .await?;
+        let Some(entries) = answer["value"].as_array() else {
+            bail!("no log: {answer}")
+        };
+        Ok(entries
+            .iter()
+            .map(|entry| format!("{}: {}", entry["level"], entry["message"]))
+            .collect())
+    }
+
+    async fn width_beyond_the_screen(&self) -> Result<i64> {
+        let script = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+        self.client
+            .execute(script, Vec::new())
+            .await?
+            .as_i64()
+            .context("no width")
+    }
+}
+
+#[tokio::test]
+async fn pages_work_in_a_browser_and_the_log_comes_by_itself() -> Result<()> {
+    let world = World::of(SLIPWAY).linked(&[Kind::GitHub]).start().await?;
+    let place = world.directory.display().to_string();
+    let linked = world
+        .repository(Kind::GitHub)
+        .file("Dockerfile", samples::says_its_word(&world.base))
+        .file("word", "none\n")
+        .file(
+            "hooks/pre_build",
+            samples::waiting_hook(&place, "pre_build", "echo here it comes"),
+        )
+        .create()
+        .await?;
+    linked.push_word("main", "seen").await?;
+    samples::begun(&world.directory, "pre_build").await?;
+
+    let browser = Browser::start().await?;
+    let page = &browser.client;
+    page.goto(&world.serve.at("/sign-in")).await?;
+    let form = page.form(Locator::Css("form[action='/sign-in']")).await?;
+    form.set_by_name("user", &world.person.name).await?;
+    form.set_by_name("password", world.person.password.expose_secret())
+        .await?;
+    form.submit().await?;
+
+    page.goto(&world.serve.at(&format!("/{}/builds/1", linked.name)))
+        .await?;
+    page.wait()
+        .at_most(Duration::from_mins(1))
+        .for_element(Locator::Css("#log.is-live"))
+        .await?;
+    samples::go_on(&world.directory, "pre_build")?;
+    until("the log shows what the hook says", async || {
+        let log = page.find(Locator::Css("#log .log-body")).await?.text().await?;
+        Ok(log.contains("here it comes").then_some(()))
+    })
+    .await?;
+    linked.succeeded(1).await?;
+    until("the report shows the end", async || {
+        let head = page
+            .find(Locator::Css("[data-part='head']"))
+            .await?
+            .text()
+            .await?;
+        Ok(head.contains("sha256:").then_some(()))
+    })
+    .await?;
+
+    let name = &linked.name;
+    for width in [360, 1280] {
+        page.set_window_size(width, 900).await?;
+        for path in [
+            "/".to_owned(),
+            "/settings/linked-accounts".to_owned(),
+            "/settings/access-tokens".to_owned(),
+            "/admin/source-providers".to_owned(),
+            "/admin/registries".to_owned(),
+            "/repositories/new".to_owned(),
+            format!("/{name}"),
+            format!("/{name}/builds"),
+            format!("/{name}/builds/1"),
+            format!("/{name}/builds/configure"),
+            format!("/{name}/timeline"),
+        ] {
+            page.goto(&world.serve.at(&path)).await?;
+            assert_eq!(
+                browser.width_beyond_the_screen().await?,
+                0,
+                "{path} at {width} px"
+            );
+            assert_eq!(browser.complaints().await?, Vec::<String>::new(), "{path}");
+        }
+    }
+    Ok(())
+}
