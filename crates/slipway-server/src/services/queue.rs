@@ -188,6 +188,10 @@ impl Queue {
             delivery: None,
             actor: by,
         };
+        if source.baselined_at.is_none() {
+            // First sight: what is there is remembered, and nothing but what was asked for is built.
+            self.observe.look_at_all(&source, &saying).await?;
+        }
         let mut looked: HashMap<RefName, Looked> = HashMap::new();
         let mut all = Vec::new();
         for (git_ref, rule) in self.wishes(&configuration, what).await? {
@@ -239,7 +243,7 @@ impl Queue {
             match (what, literal) {
                 (TriggerWhat::Rule(id), None) if *id == rule.id() => return Err(QueueError::WhichRef),
                 (TriggerWhat::Rule(id), Some(name)) if *id == rule.id() => {
-                    wishes.push((name, Some(rule.id())))
+                    wishes.push((name, Some(rule.id())));
                 }
                 (TriggerWhat::All, Some(name)) => wishes.push((name, Some(rule.id()))),
                 (TriggerWhat::DockerTag(tag), Some(name)) if writes(&rule, &name, tag) => {
