@@ -36,8 +36,8 @@ use crate::{
     failure::{self, Failure},
 };
 use pages::{
-    access_tokens, builds, configure, hub, linked_accounts, live, log, organizations, registries, report,
-    repositories, security, setup, sign_in, source_providers, timeline, unlink,
+    access_tokens, build_acts, builds, configure, hub, linked_accounts, live, log, organizations, registries,
+    report, repositories, security, setup, sign_in, source_providers, timeline, unlink,
 };
 
 /// What pages keep between requests.
@@ -179,7 +179,10 @@ fn of_a_repository() -> Router<App> {
             post(timeline::replay),
         )
         .route("/{namespace}/{repository}/builds", get(builds::show))
-        .route("/{namespace}/{repository}/builds/trigger", post(builds::trigger))
+        .route(
+            "/{namespace}/{repository}/builds/trigger",
+            post(build_acts::trigger),
+        )
         .route(
             "/{namespace}/{repository}/builds/configure",
             get(configure::show).post(configure::save),
@@ -203,11 +206,11 @@ fn of_a_repository() -> Router<App> {
         )
         .route(
             "/{namespace}/{repository}/builds/{number}/cancel",
-            post(builds::cancel),
+            post(build_acts::cancel),
         )
         .route(
             "/{namespace}/{repository}/builds/{number}/retry",
-            post(builds::retry),
+            post(build_acts::retry),
         )
         .route("/{namespace}/{repository}/builds/{number}/log", get(log::raw))
         .route(
@@ -242,6 +245,7 @@ async fn healthz(State(app): State<App>) -> impl IntoResponse {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over so")]
 fn panicked(what: Box<dyn std::any::Any + Send + 'static>) -> axum::response::Response {
     let said = what
         .downcast_ref::<&str>()

@@ -43,7 +43,7 @@ async fn page(
     Ok(AccessTokensPage {
         frame: frame(app, who, "Access tokens", Place::Elsewhere, done),
         side: own_settings(who, "Access tokens"),
-        alert: told.and_then(Told::alert),
+        alert: told.map(Told::alert),
         fresh,
         tokens: tokens
             .into_iter()

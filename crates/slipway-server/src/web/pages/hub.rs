@@ -118,9 +118,10 @@ pub async fn show(
         query: query.q,
         repositories: rows,
         nothing_yet,
-        setup: match who.caller.is_admin {
-            true => steps.iter().filter(|check| check.tone != "ok").cloned().collect(),
-            false => Vec::new(),
+        setup: if who.caller.is_admin {
+            steps.iter().filter(|check| check.tone != "ok").cloned().collect()
+        } else {
+            Vec::new()
         },
         first_steps: first_steps(&who, &steps),
         builders: app
@@ -138,13 +139,14 @@ fn first_steps(who: &SignedIn, steps: &[Check]) -> Vec<Check> {
     let linked = steps
         .iter()
         .any(|step| step.title == "Link an account" && step.tone == "ok");
-    let link = match linked {
-        true => Check::done("Link GitHub or Bitbucket", "Linked."),
-        false => Check::next(
+    let link = if linked {
+        Check::done("Link GitHub or Bitbucket", "Linked.")
+    } else {
+        Check::next(
             "Link GitHub or Bitbucket",
             "You choose which repositories Slipway may see.",
             "/settings/linked-accounts",
-        ),
+        )
     };
     vec![
         Check::done("Sign in", format!("You are {}.", who.name())),

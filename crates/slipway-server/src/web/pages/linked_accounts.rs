@@ -84,9 +84,10 @@ async fn page(
             Place::Elsewhere,
             done,
         ),
-        side: match organization {
-            true => organization_settings(namespace.as_str(), "Linked accounts"),
-            false => own_settings(who, "Linked accounts"),
+        side: if organization {
+            organization_settings(namespace.as_str(), "Linked accounts")
+        } else {
+            own_settings(who, "Linked accounts")
         },
         crumbs: Crumbs {
             up: vec![(namespace.to_string(), format!("/?namespace={namespace}"))],
@@ -266,9 +267,10 @@ fn group(owner: &LinkOwner, linked: &LinkedForge) -> GroupRow {
     let forge = &linked.forge.fields.display_name;
     let detail = owner.detail.clone().unwrap_or_default();
     // For single sign-on the provider says where: its address is the button.
-    let (detail, there) = match detail.starts_with("http") {
-        true => (String::new(), Some(detail)),
-        false => (detail, None),
+    let (detail, there) = if detail.starts_with("http") {
+        (String::new(), Some(detail))
+    } else {
+        (detail, None)
     };
     let grant = |label| {
         let there = there

@@ -107,7 +107,7 @@ pub async fn ledger(
     app.unlinking
         .ledger(&who.caller, &of.namespace, &forge, None)
         .await?;
-    let start = (app, who, forge, of.namespace, None::<String>, false);
+    let start = (app, who, forge, of.namespace, None::<Vec<_>>, false);
     let events = stream::unfold(start, |(app, who, forge, namespace, mut seen, over)| async move {
         if over {
             return None;
@@ -118,10 +118,10 @@ pub async fn ledger(
                 .ledger(&who.caller, &namespace, &forge, None)
                 .await
                 .ok()?;
-            let now: String = ledger
+            let now: Vec<_> = ledger
                 .steps
                 .iter()
-                .map(|step| format!("{:?}{};", step.state, step.attempts))
+                .map(|step| (step.state, step.attempts))
                 .collect();
             if ledger.is_finished() {
                 let event = Event::default().event("over").data("");

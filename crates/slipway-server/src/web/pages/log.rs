@@ -59,25 +59,26 @@ pub(super) async fn view(
     let build = &report.build;
     let head = app.logs.head(build).await?;
     let live = !build.state.is_final();
-    let from = match (window.line, window.before) {
-        (Some(line), _) => line.saturating_sub(LINES / 2),
+    let first = match (window.line, window.before) {
+        (Some(wanted), _) => wanted.saturating_sub(LINES / 2),
         (None, Some(before)) => before.saturating_sub(LINES),
         (None, None) => (head.lines + 1).saturating_sub(LINES),
     }
     .max(1);
     let lines = match window.parts {
         Some(_) => Vec::new(),
-        None => app.logs.lines(build, head, from, LINES).await?,
+        None => app.logs.lines(build, head, first, LINES).await?,
     };
     let limit = u64::try_from(report.plan.log_bytes).unwrap_or(0);
     Ok(LogView {
-        stream: match live {
-            true => format!("{base}/log/stream"),
-            false => String::new(),
+        stream: if live {
+            format!("{base}/log/stream")
+        } else {
+            String::new()
         },
         more: format!("{base}/log/lines"),
         raw: format!("{base}/log"),
-        earlier: (from > 1).then(|| format!("{base}?before={from}#log")),
+        earlier: (first > 1).then(|| format!("{base}?before={first}#log")),
         lines: lines.iter().map(shown).collect(),
         total: words::thousands(head.lines),
         size: format!(
@@ -86,9 +87,10 @@ pub(super) async fn view(
             words::bytes(limit)
         ),
         live,
-        empty: match live {
-            true => "The log begins when the build does.",
-            false => "There is no log: the build never ran.",
+        empty: if live {
+            "The log begins when the build does."
+        } else {
+            "There is no log: the build never ran."
         },
     })
 }

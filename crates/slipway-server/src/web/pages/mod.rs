@@ -1,6 +1,7 @@
 //! The pages' handlers: parse, let a service authorise, call one service, render.
 
 pub mod access_tokens;
+pub mod build_acts;
 pub mod builds;
 pub mod configure;
 pub mod hub;
@@ -126,6 +127,7 @@ pub(super) fn to(path: &str) -> Response {
 /// What a form is told of an error: which field, and a sentence. Errors that no form can mend stay failures.
 pub(super) struct Told {
     field: String,
+    message: String,
     alert: Alert,
 }
 
@@ -135,7 +137,8 @@ impl Told {
         if let ServiceError::Invalid { field, message } = error {
             return Ok(Self {
                 field,
-                alert: Alert::bad(format!("Nothing was saved: {message}.")),
+                alert: Alert::bad("Nothing was saved.").line(format!("{message}.")),
+                message,
             });
         }
         let failure = Failure::from(error);
@@ -148,20 +151,20 @@ impl Told {
         failure.log();
         Ok(Self {
             field: String::new(),
+            message: String::new(),
             alert: Alert::bad(failure.title).line(failure.why),
         })
     }
 
     /// The alert above the form.
-    pub(super) fn alert(&self) -> Option<Alert> {
-        Some(self.alert.clone())
+    pub(super) fn alert(&self) -> Alert {
+        self.alert.clone()
     }
 
     /// Puts the message at its field.
     pub(super) fn mark(&self, field: Field) -> Field {
         if field.name == self.field {
-            let message = self.alert.what.clone();
-            return field.error(Some(message));
+            return field.error(Some(self.message.clone()));
         }
         field
     }

@@ -48,7 +48,7 @@ async fn overview(
         .help("Lower-case letters and digits, with single . _ or - between them; part of image names");
     Ok(OrganizationsPage {
         frame: frame(app, who, "Organizations", Place::Organizations, done),
-        alert: told.and_then(Told::alert),
+        alert: told.map(Told::alert),
         organizations: namespaces
             .into_iter()
             .filter(|(namespace, _)| namespace.user.is_none())
@@ -119,7 +119,7 @@ async fn members_page(
             up: vec![("Organizations".to_owned(), "/organizations".to_owned())],
             here: name.to_string(),
         },
-        alert: told.and_then(Told::alert),
+        alert: told.map(Told::alert),
         organization: name.to_string(),
         members: members
             .into_iter()

@@ -67,7 +67,7 @@ pub(super) fn form(
     ];
     RegistryForm {
         csrf: who.csrf.clone(),
-        alert: told.and_then(Told::alert),
+        alert: told.map(Told::alert),
         next: next.to_owned(),
         fields: fields
             .into_iter()

@@ -85,9 +85,10 @@ pub async fn show(
         facts: facts(&report, waiting.as_ref()),
         tags: tag_states(&report),
         cancel: (runs && may_write).then(|| stays(&report)),
-        retries: match !runs && may_write {
-            true => retries(&who, &base),
-            false => Vec::new(),
+        retries: if !runs && may_write {
+            retries(&who, &base)
+        } else {
+            Vec::new()
         },
         phases: phases(&report, now),
         phases_done: phases_done(&report.phases),
@@ -265,9 +266,10 @@ fn stays(report: &Report) -> String {
         .filter(|tag| tag.result == Some(TagResult::Pushed))
         .map(|tag| tag.tag.as_str())
         .collect();
-    let kept = match pushed.is_empty() {
-        true => "No tag has been pushed yet.".to_owned(),
-        false => format!("Tags already pushed stay: {}.", pushed.join(", ")),
+    let kept = if pushed.is_empty() {
+        "No tag has been pushed yet.".to_owned()
+    } else {
+        format!("Tags already pushed stay: {}.", pushed.join(", "))
     };
     match report.build.state {
         BuildState::Pending => "It does not start.".to_owned(),

@@ -94,7 +94,7 @@ async fn new_page(
     };
     Ok(NewRepositoryPage {
         frame: frame(app, who, "Create repository", Place::Hub, &Done::default()),
-        alert: told.and_then(Told::alert),
+        alert: told.map(Told::alert),
         namespaces: owned
             .into_iter()
             .map(|(namespace, _)| (namespace.name.to_string(), namespace.name == chosen))
@@ -296,7 +296,7 @@ fn settings_page(
         ),
         crumbs: crumbs(namespace, name.as_str()),
         tabs: tabs(namespace, name, "settings"),
-        alert: told.and_then(Told::alert),
+        alert: told.map(Told::alert),
         action: format!("/{namespace}/{name}/settings"),
         name: format!("{namespace}/{name}"),
         description: match told {

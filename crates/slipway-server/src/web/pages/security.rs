@@ -60,7 +60,7 @@ async fn page(app: &App, who: &SignedIn, done: &Done, told: Option<&Told>) -> Re
     Ok(SecurityPage {
         frame: frame(app, who, "Security", Place::Elsewhere, done),
         side: own_settings(who, "Security"),
-        alert: told.and_then(Told::alert),
+        alert: told.map(Told::alert),
         fields: fields
             .into_iter()
             .map(|field| match told {

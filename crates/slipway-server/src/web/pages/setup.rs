@@ -51,7 +51,7 @@ fn first_page(app: &App, csrf: Csrf, name: &str, told: Option<&Told>) -> FirstRu
     ];
     FirstRunPage {
         frame: outside(app, csrf, "Set up"),
-        alert: told.and_then(Told::alert),
+        alert: told.map(Told::alert),
         fields: fields
             .into_iter()
             .map(|field| match told {
@@ -129,9 +129,10 @@ pub(super) async fn checks(app: &App, who: &SignedIn) -> Result<Vec<Check>, Fail
         format!("{}, signed in here.", who.name()),
     )];
     let mut add = |done: bool, title: &str, good: String, todo: &str, href: &str| {
-        checks.push(match done {
-            true => Check::done(title, good),
-            false => Check::to_do(title, todo, Some(href.to_owned())),
+        checks.push(if done {
+            Check::done(title, good)
+        } else {
+            Check::to_do(title, todo, Some(href.to_owned()))
         });
     };
     add(

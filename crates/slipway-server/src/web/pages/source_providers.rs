@@ -195,7 +195,7 @@ fn page(
             here: title.clone(),
         },
         title,
-        alert: told.and_then(Told::alert),
+        alert: told.map(Told::alert),
         steps: steps(entered.kind),
         homepage,
         callback,

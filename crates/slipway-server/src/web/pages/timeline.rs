@@ -50,9 +50,9 @@ pub struct From {
 /// One thing that happened.
 enum Happening {
     /// A provider told something.
-    Delivery(DeliveryEntry),
+    Delivery(Box<DeliveryEntry>),
     /// A head was found changed, or a person wished for a build.
-    Change(ChangeEntry),
+    Change(Box<ChangeEntry>),
 }
 
 impl Happening {
@@ -79,8 +79,8 @@ async fn happenings(
         .filter(|entry| entry.change.delivery.is_none());
     let mut all: Vec<_> = deliveries
         .into_iter()
-        .map(Happening::Delivery)
-        .chain(own.map(Happening::Change))
+        .map(|entry| Happening::Delivery(Box::new(entry)))
+        .chain(own.map(|entry| Happening::Change(Box::new(entry))))
         .collect();
     all.sort_by_key(|happening| std::cmp::Reverse(happening.at()));
     let more = all.len() > PAGE;
@@ -393,9 +393,10 @@ impl Scene<'_> {
                 meaning: with_unknown("", unknown),
                 build,
                 tags: Tags {
-                    tags: match push {
-                        true => tags.iter().map(ToString::to_string).collect(),
-                        false => Vec::new(),
+                    tags: if *push {
+                        tags.iter().map(ToString::to_string).collect()
+                    } else {
+                        Vec::new()
                     },
                     none: "a test only",
                 },

@@ -152,13 +152,14 @@ fn unlink_page(
             })
             .collect(),
         may_revoke: preview.may_revoke,
-        revoke_help: match preview.may_revoke {
-            true => format!(
+        revoke_help: if preview.may_revoke {
+            format!(
                 "Ends everything that {} granted to Slipway there. Where the provider offers no such call, the \
                  ledger says where to do it by hand.",
                 link.login
-            ),
-            false => "The authorization itself stays: another namespace uses the same account.".to_owned(),
+            )
+        } else {
+            "The authorization itself stays: another namespace uses the same account.".to_owned()
         },
     }
 }

@@ -33,7 +33,7 @@ components!(
 pub struct Icon(pub &'static str);
 
 impl Icon {
-    fn sprite(self) -> String {
+    fn sprite() -> String {
         assets::url("icons.svg")
     }
 }
@@ -384,6 +384,9 @@ impl Check {
     }
 }
 
+/// A page of the settings: its label, its address, whether it is this one.
+pub type SideLink = (&'static str, String, bool);
+
 /// Settings of the namespaces that one may manage, at the side.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Template)]
 #[template(path = "components/sidenav.html")]
@@ -391,7 +394,7 @@ pub struct SideNav {
     /// What the navigation is of, for screen readers.
     pub label: &'static str,
     /// Heading, and its links: label, address, whether it is this page.
-    pub groups: Vec<(String, Vec<(&'static str, String, bool)>)>,
+    pub groups: Vec<(String, Vec<SideLink>)>,
 }
 
 /// The hidden field that proves that a form came from our own page (see `web::csrf`).
@@ -463,11 +466,11 @@ pub struct Frame {
 }
 
 impl Frame {
-    fn asset(&self, name: &str) -> String {
+    fn asset(name: &str) -> String {
         assets::url(name)
     }
 
-    fn version(&self) -> &'static str {
+    const fn version() -> &'static str {
         env!("CARGO_PKG_VERSION")
     }
 

@@ -103,7 +103,8 @@ impl Browser {
         let csrf = page.csrf();
         let mut all = vec![("csrf", csrf.as_str())];
         all.extend_from_slice(fields);
-        self.post(action, &all, &[("sec-fetch-site", "same-origin")]).await
+        self.post(action, &all, &[("sec-fetch-site", "same-origin")])
+            .await
     }
 
     pub(super) async fn post(&self, path: &str, fields: &[(&str, &str)], headers: &[(&str, &str)]) -> Answer {

@@ -22,8 +22,16 @@ impl Scene {
         let site = Site::start().await;
         let browser = site.administrator().await;
         let devforge = DevForge::start(Config::default()).await.unwrap();
-        let scene = Self { site, browser, kind, devforge };
-        scene.provider().create_user("octo", "Octo Cat", PASSWORD).unwrap();
+        let scene = Self {
+            site,
+            browser,
+            kind,
+            devforge,
+        };
+        scene
+            .provider()
+            .create_user("octo", "Octo Cat", PASSWORD)
+            .unwrap();
         let source = NewRepository::new("octo/hello").file("Dockerfile", "FROM scratch\n");
         scene.provider().create_repository(source).await.unwrap();
         let registry = RegistryFields {
@@ -58,9 +66,14 @@ impl Scene {
     async fn configure_provider(&self) {
         let form = format!("/admin/source-providers/new?kind={}", self.forge());
         let page = self.browser.get(&form).await;
-        let callback = format!("http://slipway.example/settings/linked-accounts/{}/callback", self.forge());
+        let callback = format!(
+            "http://slipway.example/settings/linked-accounts/{}/callback",
+            self.forge()
+        );
         assert!(page.body.contains(&callback), "the page says what to paste");
-        let client = self.provider().register_client(NewOAuthClient::new("Slipway", &*callback));
+        let client = self
+            .provider()
+            .register_client(NewOAuthClient::new("Slipway", &*callback));
         let provider = self.provider();
         let fields = |secret| {
             [
@@ -77,7 +90,9 @@ impl Scene {
         let wrong = self.browser.submit(&page, &form, &fields("not the secret")).await;
         assert!(wrong.body.contains("refused the client"), "{}", wrong.body);
         let change = format!("/admin/source-providers/{}", self.forge());
-        let right = self.submit(&change, &change, &fields(&client.client_secret)).await;
+        let right = self
+            .submit(&change, &change, &fields(&client.client_secret))
+            .await;
         assert!(right.body.contains("the secret is right"), "{}", right.body);
     }
 
@@ -86,23 +101,45 @@ impl Scene {
         let links = "/settings/linked-accounts?namespace=dockhand";
         let action = format!("/settings/linked-accounts/{}/link", self.forge());
         let page = self.browser.get(links).await;
-        let origin = url::Url::parse(self.provider().web_url()).unwrap().origin().ascii_serialization();
+        let origin = url::Url::parse(self.provider().web_url())
+            .unwrap()
+            .origin()
+            .ascii_serialization();
         let policy = page.header("content-security-policy");
-        assert!(policy.ends_with(&origin), "the form may end at the provider: {policy}");
-        let away = self.browser.submit(&page, &action, &[("namespace", "dockhand")]).await;
+        assert!(
+            policy.ends_with(&origin),
+            "the form may end at the provider: {policy}"
+        );
+        let away = self
+            .browser
+            .submit(&page, &action, &[("namespace", "dockhand")])
+            .await;
         let mut at_provider = self.provider().browser();
         at_provider.sign_in("octo", PASSWORD).await.unwrap();
         let back = at_provider.authorize(away.location()).await.unwrap();
         let back = back.strip_prefix("http://slipway.example").unwrap().to_owned();
         let linked = self.browser.get(&back).await;
-        let page = self.browser.get(linked.location().split('#').next().unwrap()).await;
-        assert!(page.body.contains("linked to <strong>octo</strong>"), "{}", page.body);
+        let page = self
+            .browser
+            .get(linked.location().split('#').next().unwrap())
+            .await;
+        assert!(
+            page.body.contains("linked to <strong>octo</strong>"),
+            "{}",
+            page.body
+        );
         back
     }
 
     async fn create_repository(&self) {
-        let fields = [("namespace", "dockhand"), ("name", "app"), ("visibility", "private")];
-        let made = self.submit("/repositories/new", "/repositories/new", &fields).await;
+        let fields = [
+            ("namespace", "dockhand"),
+            ("name", "app"),
+            ("visibility", "private"),
+        ];
+        let made = self
+            .submit("/repositories/new", "/repositories/new", &fields)
+            .await;
         assert_eq!(made.location(), "/dockhand/app/builds?done=created");
     }
 
@@ -133,24 +170,45 @@ impl Scene {
 
     async fn configure(&self) {
         let page = self.browser.get(CONFIGURE).await;
-        assert!(page.body.contains("data-load=\"/dockhand/app/builds/configure/sources\""));
+        assert!(
+            page.body
+                .contains("data-load=\"/dockhand/app/builds/configure/sources\"")
+        );
         let sources = format!("{CONFIGURE}/sources?forge={}&owner=octo&q=hel", self.forge());
         let found = self.browser.get(&sources).await;
         assert!(found.body.contains("value=\"octo/hello\""), "{}", found.body);
 
         let preview = format!("{CONFIGURE}/preview");
-        let tried = self.browser.submit(&page, &preview, &self.form("main", "latest", "")).await;
-        assert!(tried.body.contains("Rule 1 makes") && tried.body.contains("latest"), "{}", tried.body);
+        let tried = self
+            .browser
+            .submit(&page, &preview, &self.form("main", "latest", ""))
+            .await;
+        assert!(
+            tried.body.contains("Rule 1 makes") && tried.body.contains("latest"),
+            "{}",
+            tried.body
+        );
 
-        let wrong = self.browser.submit(&page, CONFIGURE, &self.form("/^v(/", "{\\1}", "save")).await;
+        let wrong = self
+            .browser
+            .submit(&page, CONFIGURE, &self.form("/^v(/", "{\\1}", "save"))
+            .await;
         assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
         assert!(wrong.body.contains("rule 1 cannot be right") && wrong.body.contains("aria-invalid"));
         assert!(!wrong.body.contains("variable-canary"), "a value is never shown");
 
-        let built = self.browser.submit(&page, CONFIGURE, &self.form("main", "latest", "build")).await;
+        let built = self
+            .browser
+            .submit(&page, CONFIGURE, &self.form("main", "latest", "build"))
+            .await;
         assert_eq!(built.location(), "/dockhand/app/builds?done=queued");
         let page = self.browser.get(CONFIGURE).await;
-        assert!(page.body.contains("Builds from <strong>octo/hello at Forge</strong>"), "{}", page.body);
+        assert!(
+            page.body
+                .contains("Builds from <strong>octo/hello at Forge</strong>"),
+            "{}",
+            page.body
+        );
         assert!(page.body.contains("TOKEN") && !page.body.contains("variable-canary"));
     }
 
@@ -158,7 +216,10 @@ impl Scene {
         for (page, says) in [
             ("/dockhand/app/builds", "Pending"),
             ("/dockhand/app/builds/1", "The log begins when the build does."),
-            ("/dockhand/app", "docker pull registry.example/dockhand/app:latest"),
+            (
+                "/dockhand/app",
+                "docker pull registry.example/dockhand/app:latest",
+            ),
             ("/dockhand/app/timeline", "Triggered: main"),
             ("/dockhand/app/settings", "Delete this repository"),
             ("/", "dockhand/app"),
@@ -169,12 +230,19 @@ impl Scene {
         }
         self.write_log().await;
         let report = self.browser.get("/dockhand/app/builds/1").await;
-        assert!(report.body.contains("<li id=\"L3000\""), "the last lines are on the page");
+        assert!(
+            report.body.contains("<li id=\"L3000\""),
+            "the last lines are on the page"
+        );
         assert!(!report.body.contains("<li id=\"L1\""), "the first are not");
         assert!(report.body.contains("Show earlier lines"));
         let log = "/dockhand/app/builds/1/log";
         let around = self.browser.get(&format!("{log}/lines?around=7")).await;
-        assert!(around.body.contains("id=\"L7\"") && around.body.contains("line 7 &lt;b&gt;"), "{}", around.body);
+        assert!(
+            around.body.contains("id=\"L7\"") && around.body.contains("line 7 &lt;b&gt;"),
+            "{}",
+            around.body
+        );
         let found = self.browser.get(&format!("{log}/lines?find=LINE+1234+")).await;
         assert!(found.body.contains("id=\"L1234\""));
         let raw = self.browser.get(log).await;
@@ -186,18 +254,35 @@ impl Scene {
     async fn write_log(&self) {
         let store = &self.site.database.store;
         let name = |text: &str| text.parse::<SlugName>().unwrap();
-        let namespace = store.namespaces().by_name(&name("dockhand")).await.unwrap().unwrap();
-        let repository = store.repositories().by_name(namespace.id, &name("app")).await.unwrap().unwrap();
+        let namespace = store
+            .namespaces()
+            .by_name(&name("dockhand"))
+            .await
+            .unwrap()
+            .unwrap();
+        let repository = store
+            .repositories()
+            .by_name(namespace.id, &name("app"))
+            .await
+            .unwrap()
+            .unwrap();
         let build = store.builds().by_number(repository.id, 1).await.unwrap().unwrap();
         let text: String = (1..=3000).map(|n| format!("line {n} <b>\n")).collect();
         let (mut rest, mut n) = (text.as_str(), 0);
         while !rest.is_empty() {
             let (piece, after) = rest.split_at(rest.len().min(997));
             n += 1;
-            store.logs().append(build.id, build.lease, n, Phase::Build, piece).await.unwrap();
+            store
+                .logs()
+                .append(build.id, build.lease, n, Phase::Build, piece)
+                .await
+                .unwrap();
             rest = after;
         }
-        let facts = Facts { warnings: vec!["Mind <this>.".into()], ..Facts::default() };
+        let facts = Facts {
+            warnings: vec!["Mind <this>.".into()],
+            ..Facts::default()
+        };
         let tx = store.begin().await.unwrap();
         tx.reports().add_facts(build.id, &facts).await.unwrap();
         tx.commit().await.unwrap();
@@ -213,36 +298,84 @@ impl Scene {
         // Its event stream has one thing to say: it is over.
         let events = self.browser.get("/dockhand/app/builds/1/events").await;
         assert!(events.body.contains("event: over"), "{}", events.body);
-        let stream = self.browser.get("/dockhand/app/builds/1/log/stream?after=2990").await;
-        assert!(stream.body.contains("id: 2999") && stream.body.contains("event: over"), "{}", stream.body);
-        assert!(!stream.body.contains("id=\"L2990\""), "what was there already is not sent again");
+        let stream = self
+            .browser
+            .get("/dockhand/app/builds/1/log/stream?after=2990")
+            .await;
+        assert!(
+            stream.body.contains("id: 2999") && stream.body.contains("event: over"),
+            "{}",
+            stream.body
+        );
+        assert!(
+            !stream.body.contains("id=\"L2990\""),
+            "what was there already is not sent again"
+        );
 
-        let again = self.browser.submit(&page, &format!("{report}/retry"), &[("with", "today")]).await;
+        let again = self
+            .browser
+            .submit(&page, &format!("{report}/retry"), &[("with", "today")])
+            .await;
         assert_eq!(again.location(), "/dockhand/app/builds/2?done=queued&n=2");
-        assert!(self.browser.get("/dockhand/app/builds/2").await.body.contains("Retry of #1:"));
+        assert!(
+            self.browser
+                .get("/dockhand/app/builds/2")
+                .await
+                .body
+                .contains("Retry of #1:")
+        );
     }
 
     async fn unlink(&self) {
-        let page = format!("/settings/linked-accounts/{}/unlink?namespace=dockhand", self.forge());
+        let page = format!(
+            "/settings/linked-accounts/{}/unlink?namespace=dockhand",
+            self.forge()
+        );
         let action = format!("/settings/linked-accounts/{}/unlink", self.forge());
-        assert!(self.browser.get(&page).await.body.contains("Unlink Forge from dockhand?"));
+        assert!(
+            self.browser
+                .get(&page)
+                .await
+                .body
+                .contains("Unlink Forge from dockhand?")
+        );
         let fields = [("namespace", "dockhand"), ("running", "cancel"), ("revoke", "on")];
         let done = self.submit(&page, &action, &fields).await;
         let ledger = self.browser.get(done.location()).await;
         assert!(ledger.body.contains("remaining at Forge"), "{}", ledger.body);
         let builds = self.browser.get("/dockhand/app/builds").await;
-        assert!(builds.body.contains("Disconnected: nothing builds."), "{}", builds.body);
+        assert!(
+            builds.body.contains("Disconnected: nothing builds."),
+            "{}",
+            builds.body
+        );
     }
 
     async fn play(&self) {
         self.configure_provider().await;
-        let before = self.submit("/repositories/new", "/repositories/new", &[("namespace", "dockhand")]).await;
+        let before = self
+            .submit(
+                "/repositories/new",
+                "/repositories/new",
+                &[("namespace", "dockhand")],
+            )
+            .await;
         assert!(before.status.is_client_error(), "a repository needs a name");
         self.create_repository().await;
-        assert!(self.browser.get(CONFIGURE).await.body.contains("No source provider is linked to dockhand"));
+        assert!(
+            self.browser
+                .get(CONFIGURE)
+                .await
+                .body
+                .contains("No source provider is linked to dockhand")
+        );
         let back = self.link().await;
         let again = self.browser.get(&back).await;
-        assert!(again.body.contains("Nothing was linked."), "an answer is good once: {}", again.body);
+        assert!(
+            again.body.contains("Nothing was linked."),
+            "an answer is good once: {}",
+            again.body
+        );
         self.configure().await;
         self.look_at_the_build().await;
         self.cancel_and_retry().await;
@@ -271,8 +404,15 @@ async fn pressing_cancel_at_the_provider_changes_nothing_and_says_so() {
     let mut at_provider = scene.provider().browser();
     at_provider.sign_in("octo", PASSWORD).await.unwrap();
     let back = at_provider.cancel(away.location()).await.unwrap();
-    let page = scene.browser.get(back.strip_prefix("http://slipway.example").unwrap()).await;
-    assert!(page.body.contains("Nothing was linked.") && page.body.contains("access_denied"), "{}", page.body);
+    let page = scene
+        .browser
+        .get(back.strip_prefix("http://slipway.example").unwrap())
+        .await;
+    assert!(
+        page.body.contains("Nothing was linked.") && page.body.contains("access_denied"),
+        "{}",
+        page.body
+    );
     let links = scene.browser.get("/settings/linked-accounts").await;
     assert!(links.body.contains("Not linked"));
 }

@@ -31,7 +31,9 @@ async fn a_person_comes_back_to_the_page_they_wanted_and_to_no_other_site() {
     let page = browser.get(wanted.location()).await;
     let sign_in = |next| [("user", "dockhand"), ("password", PASSWORD), ("next", next)];
 
-    let answer = browser.submit(&page, "/sign-in", &sign_in("/settings/security?x=1")).await;
+    let answer = browser
+        .submit(&page, "/sign-in", &sign_in("/settings/security?x=1"))
+        .await;
     assert_eq!(answer.location(), "/settings/security?x=1");
     assert!(answer.header("set-cookie").contains("HttpOnly; SameSite=Lax"));
 
@@ -50,7 +52,10 @@ async fn over_https_the_cookie_is_bound_to_this_host() {
     let fields = [("name", "dockhand"), ("password", PASSWORD), ("again", PASSWORD)];
     let answer = browser.submit(&page, "/setup", &fields).await;
     let cookie = answer.header("set-cookie");
-    assert!(cookie.starts_with("__Host-slipway=") && cookie.contains("; Secure"), "{cookie}");
+    assert!(
+        cookie.starts_with("__Host-slipway=") && cookie.contains("; Secure"),
+        "{cookie}"
+    );
     assert!(!answer.header("strict-transport-security").is_empty());
 }
 
@@ -78,9 +83,17 @@ async fn signing_out_ends_the_session_everywhere() {
     let browser = site.administrator().await;
     let page = browser.get("/settings/security").await;
     let session = page.csrf();
-    assert_eq!(browser.submit(&page, "/sign-out", &[]).await.location(), "/sign-in");
-    assert_eq!(browser.get("/settings/security").await.status, StatusCode::SEE_OTHER);
-    let replay = browser.post("/organizations", &[("csrf", &session), ("name", "acme")], &[]).await;
+    assert_eq!(
+        browser.submit(&page, "/sign-out", &[]).await.location(),
+        "/sign-in"
+    );
+    assert_eq!(
+        browser.get("/settings/security").await.status,
+        StatusCode::SEE_OTHER
+    );
+    let replay = browser
+        .post("/organizations", &[("csrf", &session), ("name", "acme")], &[])
+        .await;
     assert_eq!(replay.status, StatusCode::FORBIDDEN);
 }
 
@@ -90,7 +103,11 @@ async fn a_token_is_shown_once() {
     let browser = site.administrator().await;
     let page = browser.get("/settings/access-tokens").await;
     let made = browser
-        .submit(&page, "/settings/access-tokens", &[("name", "ci"), ("scope", "build")])
+        .submit(
+            &page,
+            "/settings/access-tokens",
+            &[("name", "ci"), ("scope", "build")],
+        )
         .await;
     assert!(made.body.contains("slw_pat_"));
     assert_eq!(made.header("cache-control"), "no-store");
@@ -103,7 +120,9 @@ async fn an_organization_is_made_and_its_wrong_names_are_said_at_the_field() {
     let site = Site::start().await;
     let browser = site.administrator().await;
     let page = browser.get("/organizations").await;
-    let wrong = browser.submit(&page, "/organizations", &[("name", "Not A Name")]).await;
+    let wrong = browser
+        .submit(&page, "/organizations", &[("name", "Not A Name")])
+        .await;
     assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(wrong.body.contains("aria-invalid=\"true\"") && wrong.body.contains("Not A Name"));
     let made = browser.submit(&page, "/organizations", &[("name", "acme")]).await;

@@ -15,7 +15,10 @@ async fn organizations(browser: &Browser) -> String {
 async fn a_form_without_its_proof_changes_nothing() {
     let site = Site::start().await;
     let browser = site.administrator().await;
-    for fields in [vec![("name", "acme")], vec![("csrf", "guessed"), ("name", "acme")]] {
+    for fields in [
+        vec![("name", "acme")],
+        vec![("csrf", "guessed"), ("name", "acme")],
+    ] {
         let answer = browser
             .post("/organizations", &fields, &[("sec-fetch-site", "same-origin")])
             .await;
@@ -29,7 +32,9 @@ async fn the_proof_of_another_session_is_none() {
     let site = Site::start().await;
     let browser = site.administrator().await;
     let visitor = site.browser().get("/sign-in").await.csrf();
-    let answer = browser.post("/organizations", &[("csrf", &visitor), ("name", "acme")], &[]).await;
+    let answer = browser
+        .post("/organizations", &[("csrf", &visitor), ("name", "acme")], &[])
+        .await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
     assert!(!organizations(&browser).await.contains("acme"));
 }
@@ -55,10 +60,19 @@ async fn a_form_of_another_site_changes_nothing_even_with_the_proof() {
 async fn every_answer_carries_the_headers_and_an_id() {
     let site = Site::start().await;
     let browser = site.administrator().await;
-    for path in ["/", "/sign-in", "/nobody/nothing", "/healthz", "/assets/x/app.css"] {
+    for path in [
+        "/",
+        "/sign-in",
+        "/nobody/nothing",
+        "/healthz",
+        "/assets/x/app.css",
+    ] {
         let answer = browser.get(path).await;
         let policy = answer.header("content-security-policy");
-        assert!(policy.contains("default-src 'self'") && !policy.contains("unsafe"), "{path}: {policy}");
+        assert!(
+            policy.contains("default-src 'self'") && !policy.contains("unsafe"),
+            "{path}: {policy}"
+        );
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(answer.header("referrer-policy"), "same-origin", "{path}");
         assert!(answer.header("x-request-id").starts_with("req_"), "{path}");
@@ -73,8 +87,14 @@ async fn what_is_not_there_and_what_may_not_be_seen_look_the_same() {
     let page = browser.get("/nobody/nothing/builds").await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);
     assert!(page.body.contains("There is nothing here that you may see"));
-    assert!(page.body.contains(page.header("x-request-id")), "the page names the id that is in the log");
-    assert_eq!(browser.get("/no/such/page/at/all").await.status, StatusCode::NOT_FOUND);
+    assert!(
+        page.body.contains(page.header("x-request-id")),
+        "the page names the id that is in the log"
+    );
+    assert_eq!(
+        browser.get("/no/such/page/at/all").await.status,
+        StatusCode::NOT_FOUND
+    );
 }
 
 #[tokio::test]
@@ -104,6 +124,8 @@ async fn a_form_beyond_the_limit_is_not_read() {
     let site = Site::start().await;
     let browser = site.administrator().await;
     let body = Body::from("x".repeat(2 << 20));
-    let answer = browser.send(Request::post("/organizations").body(body).unwrap()).await;
+    let answer = browser
+        .send(Request::post("/organizations").body(body).unwrap())
+        .await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
 }

@@ -4,7 +4,9 @@
 //! without script by its buttons.
 
 mod form;
+mod page;
 mod preview;
+mod sources;
 
 use axum::{
     Form,
@@ -12,15 +14,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
 use slipway_types::{
-    SlugName, Timestamp, TriggerId,
-    forge::{LinkState, ResourceState},
+    SlugName, TriggerId,
+    forge::LinkState,
     rights::{Level, Role},
-    rule::{Autotest, ConfigurationState, DeliveryMode, Supersede},
 };
 
-use self::form::{Entered, fresh_rule, rows};
+use self::{
+    form::{Entered, fresh_rule},
+    page::page,
+    sources::results,
+};
 use super::{
     Again, Done, Page, act, frame,
     linked_accounts::address,
@@ -38,15 +42,13 @@ use crate::{
         headers::FormTargets,
         session::SignedIn,
         view::{
-            Act, Alert, CopyLine, Pill, Place,
-            configure::{
-                Choice, ConfigurePage, ConfigureUnlinkedPage, SourcePicker, SourceResults, TriggerRow,
-                VariableRow,
-            },
+            Act, Alert, CopyLine, Place,
+            configure::{ConfigureUnlinkedPage, SourceResults},
         },
-        words,
     },
 };
+
+pub use self::sources::sources;
 
 type At = Path<(SlugName, SlugName)>;
 
@@ -168,218 +170,6 @@ fn unlinked(app: &App, who: &SignedIn, context: &Context) -> Response {
     response
 }
 
-async fn page(
-    app: &App,
-    who: &SignedIn,
-    context: &Context,
-    entered: &Entered,
-    said: Said,
-    done: &Done,
-) -> Result<ConfigurePage, Failure> {
-    let (namespace, name) = (&context.named.namespace, &context.named.repository.name);
-    let saved = context.saved.as_ref();
-    let fields = entered
-        .fields
-        .clone()
-        .unwrap_or_else(crate::services::configuring::default_fields);
-    let warnings = saved.map(|saved| saved.warnings.as_slice()).unwrap_or_default();
-    let by_hand = app.configuring.hook_by_hand(&who.caller, namespace, name).await?;
-    Ok(ConfigurePage {
-        frame: frame(
-            app,
-            who,
-            format!("Configure {namespace}/{name}"),
-            Place::Hub,
-            done,
-        ),
-        crumbs: crumbs(namespace, name.as_str()),
-        tabs: tabs(namespace, name, "builds"),
-        base: context.base(),
-        builds: format!("/{namespace}/{name}/builds"),
-        name: format!("{namespace}/{name}"),
-        image: context.named.image(),
-        saved: saved.is_some(),
-        version: entered
-            .version
-            .map(|version| version.to_string())
-            .unwrap_or_default(),
-        preview: match said.preview {
-            true => Some(preview::draw(app, who, &context.named, entered).await?),
-            false => None,
-        },
-        alerts: said.alerts,
-        connection: saved.map(connection),
-        source: picker(app, who, context, entered, said.results).await?,
-        autotest: autotest(fields.autotest),
-        links: fields.repository_links,
-        rules: rows(&entered.rules, warnings, &said.problems),
-        variables: entered
-            .variables
-            .iter()
-            .map(|name| VariableRow { name: name.clone() })
-            .collect(),
-        triggers: saved.map(triggers).unwrap_or_default(),
-        new_trigger: said.trigger,
-        delivery: delivery(fields.delivery_mode),
-        hook: saved.and_then(hook),
-        by_hand: by_hand.map(|hook| {
-            let line = |text: String, what: &str| CopyLine {
-                text,
-                what: what.to_owned(),
-            };
-            (
-                line(hook.url.to_string(), "webhook address"),
-                line(hook.secret.expose_secret().to_owned(), "webhook secret"),
-            )
-        }),
-        supersede: supersede(fields.supersede),
-        destroys: saved.map(destroys).unwrap_or_default(),
-        may_delete: context.named.level >= Level::Owner,
-    })
-}
-
-async fn picker(
-    app: &App,
-    who: &SignedIn,
-    context: &Context,
-    entered: &Entered,
-    results: Option<SourceResults>,
-) -> Result<SourcePicker, Failure> {
-    let namespace = &context.named.namespace;
-    let first = context
-        .in_use()
-        .next()
-        .map(|forge| forge.forge.fields.name.clone());
-    let forge = match entered.forge.as_str() {
-        "" => first.unwrap_or_default(),
-        entered => entered.to_owned(),
-    };
-    let owners = match app.sources.owners(&who.caller, namespace, &forge).await {
-        Ok(owners) => owners,
-        Err(ServiceError::Conflict { .. } | ServiceError::NotFound { .. }) => Vec::new(),
-        Err(error) => return Err(error.into()),
-    };
-    let title = |name: &str| {
-        let found = context.links.iter().find(|forge| forge.forge.fields.name == name);
-        found.map_or_else(
-            || name.to_owned(),
-            |forge| forge.forge.fields.display_name.clone(),
-        )
-    };
-    Ok(SourcePicker {
-        forges: context
-            .in_use()
-            .map(|linked| {
-                let fields = &linked.forge.fields;
-                let label = format!("{} ({})", fields.display_name, fields.web_url.authority());
-                Choice::new(&*fields.name, label, "", fields.name == forge)
-            })
-            .collect(),
-        links: address(namespace),
-        owners: owners
-            .iter()
-            .map(|owner| Choice::new(&*owner.name, &*owner.name, "", owner.name == entered.owner))
-            .collect(),
-        query: entered.query.clone(),
-        chosen: entered
-            .chosen
-            .as_ref()
-            .map(|(forge, path)| (path.clone(), format!("{path} at {}", title(forge)))),
-        chosen_forge: entered
-            .chosen
-            .as_ref()
-            .map(|(forge, _)| forge.clone())
-            .unwrap_or_default(),
-        results,
-        load: format!("{}/sources", context.base()),
-    })
-}
-
-fn connection(saved: &ConfigurationView) -> Pill {
-    match saved.configuration.state {
-        ConfigurationState::Active => Pill::new("ok", "check-circle", "Connected"),
-        ConfigurationState::Disconnected => Pill::new("warn", "unlink", "Disconnected"),
-        ConfigurationState::Blocked => Pill::new("bad", "x-circle", "Blocked"),
-    }
-}
-
-fn hook(saved: &ConfigurationView) -> Option<Pill> {
-    if saved.configuration.fields.delivery_mode == DeliveryMode::Polling {
-        return None;
-    }
-    let state = saved.hook.as_ref().map(|hook| hook.state);
-    Some(match state {
-        Some(ResourceState::Active) => Pill::new("ok", "check-circle", "Webhook is there"),
-        Some(ResourceState::Creating) => Pill::new("run", "running", "Webhook is being made"),
-        Some(ResourceState::Failed) => Pill::new("warn", "alert", "Webhook missing"),
-        _ => Pill::new("", "todo", "No webhook yet"),
-    })
-}
-
-fn autotest(chosen: Autotest) -> Vec<Choice> {
-    [
-        (Autotest::Off, "Off", "Pull requests are not tested"),
-        (Autotest::Internal, "Internal pull requests", "From branches of this repository"),
-        (
-            Autotest::InternalAndExternal,
-            "Internal and external",
-            "External ones get no variables, no registry login and no cache, and need a builder that isolates",
-        ),
-    ]
-    .map(|(value, label, help)| Choice::new(value.as_str(), label, help, value == chosen))
-    .into()
-}
-
-fn delivery(chosen: DeliveryMode) -> Vec<Choice> {
-    [
-        (DeliveryMode::Webhook, "Webhook"),
-        (DeliveryMode::WebhookAndPolling, "Webhook + polling"),
-        (DeliveryMode::Polling, "Polling only"),
-    ]
-    .map(|(value, label)| Choice::new(value.as_str(), label, "", value == chosen))
-    .into()
-}
-
-fn supersede(chosen: Supersede) -> Vec<Choice> {
-    [
-        (Supersede::Branches, "Pending, on branches"),
-        (Supersede::All, "Pending, on branches and tags"),
-        (Supersede::Never, "Never"),
-    ]
-    .map(|(value, label)| Choice::new(value.as_str(), label, "", value == chosen))
-    .into()
-}
-
-fn triggers(saved: &ConfigurationView) -> Vec<TriggerRow> {
-    let now = Timestamp::now();
-    saved
-        .triggers
-        .iter()
-        .map(|trigger| TriggerRow {
-            id: trigger.id.to_string(),
-            name: trigger.name.clone(),
-            address: "…/trigger/••••/call/".to_owned(),
-            used: trigger.last_used_at.map(|at| words::when(at, now)),
-        })
-        .collect()
-}
-
-fn destroys(saved: &ConfigurationView) -> String {
-    let at_forge = match (&saved.hook, &saved.key) {
-        (Some(_), Some(_)) => "removes the webhook and the deploy key at the provider",
-        (Some(_), None) => "removes the webhook at the provider",
-        (None, Some(_)) => "removes the deploy key at the provider",
-        (None, None) => "removes nothing at the provider",
-    };
-    format!(
-        "This deletes {}, {} and {} here, and {at_forge}, unless another repository builds from the same source. \
-         Images, builds and logs stay.",
-        words::count(saved.rules.len(), "build rule", "build rules"),
-        words::count(saved.variables.len(), "variable", "variables"),
-        words::count(saved.triggers.len(), "trigger", "triggers"),
-    )
-}
-
 /// `POST /{namespace}/{repository}/builds/configure`: what happens is in the pressed button, `then`.
 ///
 /// # Errors
@@ -443,14 +233,16 @@ pub async fn save(
     }
     let failed = !said.alerts.is_empty();
     // What was just made is shown with what is there now.
-    let context = match said.trigger.is_some() {
-        true => self::context(&app, &who, &namespace, &name).await?,
-        false => context,
+    let context = if said.trigger.is_some() {
+        self::context(&app, &who, &namespace, &name).await?
+    } else {
+        context
     };
     let page = page(&app, &who, &context, &entered, said, &Done::default()).await?;
-    Ok(match failed {
-        true => Again(page).into_response(),
-        false => Page(page).into_response(),
+    Ok(if failed {
+        Again(page).into_response()
+    } else {
+        Page(page).into_response()
     })
 }
 
@@ -503,131 +295,6 @@ fn tell(error: ServiceError, said: &mut Said) -> Result<(), Failure> {
         other => return Err(other.into()),
     }
     Ok(())
-}
-
-/// What is searched for.
-#[derive(Debug, Default, Deserialize)]
-pub struct SourceQuery {
-    #[serde(default)]
-    forge: String,
-    #[serde(default)]
-    owner: String,
-    #[serde(default)]
-    q: String,
-}
-
-/// `GET /{namespace}/{repository}/builds/configure/sources`: a part of the page.
-///
-/// # Errors
-/// Forbidden, for those without admin on it.
-pub async fn sources(
-    State(app): State<App>,
-    who: SignedIn,
-    Path((namespace, name)): At,
-    Query(query): Query<SourceQuery>,
-) -> Result<Response, Failure> {
-    let named = app
-        .repositories
-        .find(&who.caller, &namespace, &name, Level::Admin)
-        .await?;
-    let entered = Entered {
-        forge: query.forge,
-        owner: query.owner,
-        query: query.q,
-        ..Entered::default()
-    };
-    Ok(Page(results(&app, &who, &named, &entered).await?).into_response())
-}
-
-async fn results(
-    app: &App,
-    who: &SignedIn,
-    named: &Named,
-    entered: &Entered,
-) -> Result<SourceResults, Failure> {
-    let namespace = &named.namespace;
-    match search(app, who, namespace, entered).await {
-        Ok(results) => Ok(results),
-        Err(error @ (ServiceError::Forge(_) | ServiceError::Oauth(_) | ServiceError::Conflict { .. })) => {
-            let failure = Failure::from(error);
-            failure.log();
-            let alert = Alert::bad("The provider could not be asked.")
-                .line(failure.why)
-                .fix("Linked accounts", address(namespace));
-            Ok(SourceResults {
-                found: Vec::new(),
-                about: String::new(),
-                adjust: address(namespace),
-                alert: Some(alert),
-            })
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-async fn search(
-    app: &App,
-    who: &SignedIn,
-    namespace: &SlugName,
-    entered: &Entered,
-) -> Result<SourceResults, ServiceError> {
-    let links = app.links.overview(&who.caller, namespace).await?;
-    let linked = links.iter().find(|linked| {
-        let named = entered.forge.is_empty() || linked.forge.fields.name == entered.forge;
-        named
-            && linked
-                .link
-                .as_ref()
-                .is_some_and(|link| link.state == LinkState::Linked)
-    });
-    let Some((linked, link)) = linked.and_then(|linked| Some((linked, linked.link.as_ref()?))) else {
-        return Err(ServiceError::Conflict {
-            kind: "not_linked",
-            message: "no account is linked there; link one under Linked accounts".to_owned(),
-        });
-    };
-    let forge = &linked.forge.fields;
-    let owner = match (entered.owner.as_str(), linked.owners.first()) {
-        ("", Some(first)) => first.name.clone(),
-        ("", None) => link.login.clone(),
-        (owner, _) => owner.to_owned(),
-    };
-    let wanted = Some(entered.query.trim()).filter(|text| !text.is_empty());
-    let page = app
-        .sources
-        .repositories(&who.caller, namespace, &forge.name, &owner, wanted, None)
-        .await?;
-    let now = Timestamp::now();
-    let found: Vec<_> = page
-        .repositories
-        .iter()
-        .map(|repository| {
-            let private = if repository.private { "private" } else { "public" };
-            let branch = repository.default_branch.as_deref().unwrap_or("empty");
-            let pushed = repository
-                .pushed_at
-                .map(|at| format!(", pushed {}", words::when(at, now).words));
-            let path = repository.path.to_string();
-            let picked = entered.picked.as_ref() == Some(&path);
-            let help = format!("{private}, {branch}{}", pushed.unwrap_or_default());
-            Choice::new(path, repository.path.name(), help, picked)
-        })
-        .collect();
-    let more = if page.next.is_some() {
-        " There are more: search by name."
-    } else {
-        ""
-    };
-    Ok(SourceResults {
-        about: format!(
-            "{} of {owner}, asked at {} just now.{more}",
-            words::count(found.len(), "repository", "repositories"),
-            forge.display_name
-        ),
-        found,
-        adjust: address(namespace),
-        alert: None,
-    })
 }
 
 /// `POST /{namespace}/{repository}/builds/configure/preview`: a part of the page.

@@ -30,9 +30,8 @@ pub(super) async fn draw(
     named: &Named,
     entered: &Entered,
 ) -> Result<Preview, Failure> {
-    let source = match entered.source() {
-        Ok(source) => source,
-        Err(_) => return Ok(nothing("Choose a source repository first.", Vec::new())),
+    let Ok(source) = entered.source() else {
+        return Ok(nothing("Choose a source repository first.", Vec::new()));
     };
     let autotest = entered
         .fields
