@@ -1,4 +1,4 @@
-//! Does what the outbox says, one row after another.
+//! Does what the outbox says.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -7,16 +7,16 @@ use slipway_store::StoreError;
 use super::{Wakes, drive};
 use crate::services::{outbox::OutboxWorker, wake::Wake};
 
-/// The row that is due first. Says whether there was one.
+/// What is due now. Says whether there was any.
 ///
 /// # Errors
 /// What the database says.
-pub async fn outbox_one(worker: &OutboxWorker) -> Result<bool, StoreError> {
-    worker.work_one().await
+pub async fn work_due(worker: &OutboxWorker) -> Result<bool, StoreError> {
+    worker.work_due().await
 }
 
-/// All rows, for ever. Rows that were put off are looked for every second.
+/// All that is ever due. Rows that were put off are looked for every second.
 pub async fn outbox(worker: OutboxWorker, wake: Wake) -> Infallible {
     let wakes = Wakes::new(wake, Duration::from_secs(1));
-    drive("outbox", wakes, async || Ok(outbox_one(&worker).await?)).await
+    drive("outbox", wakes, async || Ok(work_due(&worker).await?)).await
 }

@@ -91,9 +91,8 @@ impl NoToken {
     /// Whether asking again later, unchanged, may succeed.
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::NotLinked | Self::NotConfigured | Self::Expired => false,
             Self::Renewal(OauthError::Forge(error)) => error.is_transient(),
-            Self::Renewal(_) => false,
+            Self::NotLinked | Self::NotConfigured | Self::Expired | Self::Renewal(_) => false,
             Self::Store(_) => true,
         }
     }

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use slipway_store::{
     Answered, AuditOf, ConfigurationFields, CredentialOf, ForgeFields, Grantee, LinkHealth, LinkOwner,
     LinkTo, NewAct, NewLinkAttempt, NewOutboxRow, NewSession, NewUser, RegistryFields, RepositoryFields,
-    SourceFacts, Store, StoreError, StoredRule, Tokens, Tx, db_test,
+    SourceFacts, StoreError, StoredRule, Tokens, Tx, db_test,
 };
 use slipway_types::{
     ForgeId, LinkId, NamespaceId, RepositoryId, RuleId, SessionId, SlugName, SourceId, Timestamp, UserId,

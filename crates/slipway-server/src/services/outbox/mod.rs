@@ -1,4 +1,4 @@
-//! Doing what the outbox says, one row at a time (order.md, "One outbox").
+//! Doing what the outbox says (order.md, "One outbox").
 //!
 //! Every kind has its file, and every one is idempotent: it looks for what it should make or remove, by
 //! recorded id, then by exact address, before it acts. So a crash anywhere leads to the row being worked
@@ -33,6 +33,10 @@ pub(crate) use revoke_credential::RevokeStep;
 const MAX_ATTEMPTS: i32 = 45;
 /// The longest pause between two attempts.
 const MAX_PAUSE: Duration = Duration::from_hours(1);
+/// The longest that a forge may have us wait, whatever it says.
+const LONGEST_WISH: Duration = Duration::from_hours(2);
+/// How many rows are worked at once.
+const SIDE_BY_SIDE: i64 = 8;
 /// How long a replica has a row for itself: longer than its calls can take, at 30 seconds each.
 const CLAIM: Duration = Duration::from_mins(5);
 
@@ -76,22 +80,29 @@ impl OutboxWorker {
         }
     }
 
-    /// Works the row that is due first. Says whether there was one.
+    /// Works what is due, some rows side by side, so that a forge that answers slowly does not keep others
+    /// waiting; of one order key only one row. Says whether there was any.
     ///
     /// # Errors
     /// What the store says; a forge's errors are written into the row.
-    pub async fn work_one(&self) -> Result<bool, StoreError> {
+    pub async fn work_due(&self) -> Result<bool, StoreError> {
         let now = Timestamp::now();
-        let Some(row) = self.store.outbox().due(now, 1).await?.into_iter().next() else {
-            return Ok(false);
-        };
+        let due = self.store.outbox().due(now, SIDE_BY_SIDE).await?;
+        let any = !due.is_empty();
+        let worked = futures::future::join_all(due.iter().map(|row| self.work_row(row, now))).await;
+        worked.into_iter().collect::<Result<(), StoreError>>()?;
+        Ok(any)
+    }
+
+    async fn work_row(&self, row: &OutboxRow, now: Timestamp) -> Result<(), StoreError> {
         let tx = self.store.begin().await?;
-        let ours = tx.outbox().claim(&row, now.plus(CLAIM)).await?;
+        let ours = tx.outbox().claim(row, now.plus(CLAIM)).await?;
         tx.commit().await?;
-        if ours {
-            self.settle(&row, self.work(&row).await).await?;
+        if !ours {
+            return Ok(());
         }
-        Ok(true)
+        let came = self.work(row).await;
+        self.settle(row, came).await
     }
 
     /// When the next row is due; none where nothing waits.
@@ -116,58 +127,59 @@ impl OutboxWorker {
 
     async fn settle(&self, row: &OutboxRow, came: Result<Outcome, Trouble>) -> Result<(), StoreError> {
         let now = Timestamp::now();
-        let tx = self.store.begin().await?;
-        match came {
+        let (why, until) = match came {
             Ok(Outcome::Settled) => return Ok(()),
-            Ok(Outcome::Done) => tx.outbox().done(row.id).await?,
-            Ok(Outcome::NotYet) => tx.outbox().postpone(row.id, now.plus(MAX_PAUSE)).await?,
+            Ok(Outcome::Done) => {
+                let tx = self.store.begin().await?;
+                tx.outbox().done(row.id).await?;
+                return tx.commit().await;
+            }
+            Ok(Outcome::NotYet) => {
+                let tx = self.store.begin().await?;
+                tx.outbox().postpone(row.id, now.plus(MAX_PAUSE)).await?;
+                return tx.commit().await;
+            }
+            Err(Trouble::Later { why, until }) => (why, until),
             Err(Trouble::Store(error)) => {
-                drop(tx);
-                tracing::warn!(row = %row.id, kind = %row.kind, error = error.kind(), "outbox: the store did not answer");
-                return self
-                    .put_off(row, "Slipway's own records could not be read", now)
-                    .await;
+                tracing::warn!(row = %row.id, error = %error, "outbox: a row could not be read");
+                ("Slipway's own records could not be read".to_owned(), None)
             }
-            Err(Trouble::Later { why, until }) if row.attempts + 1 < MAX_ATTEMPTS => {
-                tracing::info!(row = %row.id, kind = %row.kind, attempts = row.attempts + 1, %why, "outbox: to be tried again");
-                let pause = pause_after(row.attempts);
-                let until = until.map_or(now.plus(pause), |until| {
-                    until.clamp(now.plus(pause), now.plus(MAX_PAUSE))
-                });
-                tx.outbox().defer(row.id, until, &why).await?;
-            }
-            Err(Trouble::Later { why, .. } | Trouble::Never { why }) => {
-                drop(tx);
-                tracing::warn!(row = %row.id, kind = %row.kind, %why, "outbox: given up");
-                return self.give_up(row, &why).await;
-            }
+            Err(Trouble::Never { why }) => return self.give_up(row, &why).await,
+        };
+        if row.attempts + 1 >= MAX_ATTEMPTS {
+            return self.give_up(row, &why).await;
         }
-        tx.commit().await
-    }
-
-    async fn put_off(&self, row: &OutboxRow, why: &str, now: Timestamp) -> Result<(), StoreError> {
+        tracing::info!(row = %row.id, kind = %row.kind, attempts = row.attempts + 1, %why, "outbox: again later");
+        let soonest = now.plus(pause_after(row.attempts));
+        let until = until.map_or(soonest, |until| until.clamp(soonest, now.plus(LONGEST_WISH)));
         let tx = self.store.begin().await?;
-        tx.outbox()
-            .defer(row.id, now.plus(pause_after(row.attempts)), why)
-            .await?;
+        tx.outbox().defer(row.id, until, &why).await?;
         tx.commit().await
     }
 
-    /// Ends a row that cannot be done, and says so where people look.
+    /// Ends a row that cannot be done, and says so where people look. One whose particulars cannot be read ends too:
+    /// it must not come round for ever.
     async fn give_up(&self, row: &OutboxRow, why: &str) -> Result<(), StoreError> {
-        match row.kind {
+        tracing::warn!(row = %row.id, kind = %row.kind, %why, "outbox: given up");
+        let told = match row.kind {
             OutboxKind::CreateWebhook => create_webhook::given_up(self, row, why).await,
             OutboxKind::CreateDeployKey => create_deploy_key::given_up(self, row, why).await,
             OutboxKind::RemoveWebhook | OutboxKind::RemoveDeployKey => {
                 repository::left_behind(self, row, why).await
             }
             OutboxKind::RevokeCredential => revoke_credential::given_up(self, row, why).await,
-            OutboxKind::ObserveHeads | OutboxKind::CommitStatus => {
-                let tx = self.store.begin().await?;
-                tx.outbox().give_up(row.id, why).await?;
-                tx.commit().await
-            }
+            OutboxKind::ObserveHeads | OutboxKind::CommitStatus => self.end(row, why).await,
+        };
+        match told {
+            Err(StoreError::Unreadable { .. } | StoreError::NotFound(_)) => self.end(row, why).await,
+            told => told,
         }
+    }
+
+    async fn end(&self, row: &OutboxRow, why: &str) -> Result<(), StoreError> {
+        let tx = self.store.begin().await?;
+        tx.outbox().give_up(row.id, why).await?;
+        tx.commit().await
     }
 }
 

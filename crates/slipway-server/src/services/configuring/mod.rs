@@ -5,47 +5,42 @@
 //! "First sight"). What has to be asked of the forge is asked before, and what has to be done there is done
 //! after, by the outbox: a crash in between leaves nothing half made.
 
-use std::{sync::Arc, time::Duration};
+mod form;
+mod preview;
+mod triggers;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use std::sync::Arc;
+
+pub use form::{ConfigurationForm, RuleForm, VariableForm, default_fields};
+use form::{check, parse, variables, without_value};
+pub use preview::Preview;
+use secrecy::SecretString;
 use slipway_forge::RepositoryPath;
-use slipway_rules::{BuildRule, RulePreview, RuleWarning, Settings, preview};
+use slipway_rules::{BuildRule, RuleWarning};
 use slipway_store::{
-    Configuration, ConfigurationFields, Link, NewAct, Repository, Resource, SourceRepository, Store,
-    StoreError, StoredRule, Trigger, Tx, Variable,
+    Configuration, Link, NewAct, Repository, Resource, SourceRepository, Store, StoreError, StoredRule,
+    Trigger, Tx, Variable,
 };
 use slipway_types::{
-    ConfigurationId, RuleId, SlugName, TriggerId,
+    ConfigurationId, RuleId, SlugName,
     forge::{ResourceKind, ResourceState},
     rights::Level,
-    rule::{Autotest, ConfigurationState, DeliveryMode, RuleFields, Supersede},
+    rule::{ConfigurationState, DeliveryMode, RuleFields},
 };
-use slipway_vault::TokenHash;
 use url::Url;
 
 use super::{
-    Access, Caller, Granted, RuleProblem, ServiceError, act,
+    Access, Caller, Granted, ServiceError, act,
     config::Config,
     forges::Forges,
     linked_forges::facts,
     outbox::push_observe,
     queue::Queue,
     resources,
-    sources::{Linked, SourceChoice, Sources},
+    sources::{Linked, Sources},
     unlinking::ended,
     wake::Wake,
 };
-
-/// The most rules of one configuration.
-const MAX_RULES: usize = 100;
-/// The most variables of one configuration.
-const MAX_VARIABLES: usize = 200;
-/// The longest value of a variable, in bytes: room for a private key, and for an environment.
-const MAX_VALUE: usize = 64 << 10;
-/// The most branches and tags that rules are tried on in a preview.
-const MAX_PREVIEW: usize = 2000;
-/// The shortest and the longest interval of polling.
-const POLL: std::ops::RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(24);
 
 /// Configures automated builds.
 #[derive(Debug, Clone)]
@@ -56,39 +51,6 @@ pub struct Configuring {
     queue: Queue,
     config: Arc<Config>,
     outbox: Wake,
-}
-
-/// A configuration as it is entered.
-#[derive(Debug, Clone)]
-pub struct ConfigurationForm {
-    /// From what to build.
-    pub source: SourceChoice,
-    /// What else is set.
-    pub fields: ConfigurationFields,
-    /// The rules; none on the first save gives the default rule.
-    pub rules: Vec<RuleForm>,
-    /// The variables; one that is missing is removed.
-    pub variables: Vec<VariableForm>,
-    /// The version that this was made from; none for a first save.
-    pub version: Option<i64>,
-}
-
-/// A rule as it is entered.
-#[derive(Debug, Clone)]
-pub struct RuleForm {
-    /// The rule that is edited; none for a new one.
-    pub id: Option<RuleId>,
-    /// What was entered.
-    pub fields: RuleFields,
-}
-
-/// A variable as it is entered.
-#[derive(Debug, Clone)]
-pub struct VariableForm {
-    /// Its name.
-    pub name: String,
-    /// Its value; none keeps the one there is.
-    pub value: Option<SecretString>,
 }
 
 /// A configuration as the page shows it.
@@ -132,19 +94,6 @@ pub struct Saved {
     pub configuration: ConfigurationId,
     /// Its version now.
     pub version: i64,
-}
-
-/// The settings of a first configuration, before a person has changed any.
-pub fn default_fields() -> ConfigurationFields {
-    ConfigurationFields {
-        autotest: Autotest::Off,
-        repository_links: false,
-        delivery_mode: DeliveryMode::Webhook,
-        poll_interval: Duration::from_mins(5),
-        supersede: Supersede::Branches,
-        time_limit: None,
-        builder_labels: Vec::new(),
-    }
 }
 
 impl Configuring {
@@ -357,121 +306,6 @@ impl Configuring {
         ended(self.queue.disconnect(there.id).await)
     }
 
-    /// What rules as they are being entered would do with today's branches and tags.
-    ///
-    /// # Errors
-    /// [`ServiceError::Rules`] pointing at rule, field and place; what the forge says.
-    pub async fn preview(
-        &self,
-        caller: &Caller,
-        namespace: &SlugName,
-        repository: &SlugName,
-        source: &SourceChoice,
-        rules: &[RuleForm],
-        autotest: Autotest,
-    ) -> Result<Preview, ServiceError> {
-        self.access
-            .repository(caller, namespace, repository, Level::Admin)
-            .await?;
-        let rules = compile(rules)?;
-        let heads = self.sources.refs(caller, namespace, source).await?;
-        let of = heads.len();
-        let tried: Vec<_> = heads
-            .into_iter()
-            .take(MAX_PREVIEW)
-            .map(|head| (head.name, head.commit))
-            .collect();
-        let warnings = rules.iter().map(|rule| (rule.id(), rule.warnings())).collect();
-        let settings = Settings { autotest, rules };
-        let tried_count = tried.len();
-        // Many names times many expressions: off the threads that serve everybody.
-        let rules = tokio::task::spawn_blocking(move || preview(&settings, &tried))
-            .await
-            .map_err(|_| ServiceError::Internal("the preview was ended"))?;
-        Ok(Preview {
-            rules,
-            warnings,
-            tried: tried_count,
-            of,
-        })
-    }
-
-    /// Makes a build trigger; its address is shown this once.
-    ///
-    /// # Errors
-    /// [`ServiceError::NotFound`] without a configuration.
-    pub async fn create_trigger(
-        &self,
-        caller: &Caller,
-        namespace: &SlugName,
-        repository: &SlugName,
-        name: &str,
-    ) -> Result<(TriggerId, SecretString), ServiceError> {
-        let granted = self
-            .access
-            .repository(caller, namespace, repository, Level::Admin)
-            .await?;
-        let name = name.trim();
-        if name.is_empty() || name.chars().count() > 100 {
-            return Err(ServiceError::invalid(
-                "name",
-                "say in 1 to 100 characters who calls it",
-            ));
-        }
-        let (token, hash) = TokenHash::generate("slw_trg");
-        let tx = self.store.begin().await?;
-        let there = tx
-            .configurations()
-            .of_repository(granted.repository.id)
-            .await?
-            .ok_or(NO_CONFIGURATION)?;
-        let id = tx
-            .triggers()
-            .insert(there.id, name, hash.as_str(), caller.user)
-            .await?;
-        tx.audit()
-            .record(&about(caller, "trigger.created", &granted, name))
-            .await?;
-        tx.commit().await?;
-        // The configuration's id stays when another source is chosen.
-        let url = self
-            .config
-            .trigger_url(&there.id.to_string(), token.expose_secret());
-        Ok((id, url.to_string().into()))
-    }
-
-    /// Revokes a build trigger: its address starts nothing from now on.
-    ///
-    /// # Errors
-    /// [`ServiceError::NotFound`] when the repository has no such trigger.
-    pub async fn revoke_trigger(
-        &self,
-        caller: &Caller,
-        namespace: &SlugName,
-        repository: &SlugName,
-        id: TriggerId,
-    ) -> Result<(), ServiceError> {
-        let granted = self
-            .access
-            .repository(caller, namespace, repository, Level::Admin)
-            .await?;
-        let tx = self.store.begin().await?;
-        let there = tx
-            .configurations()
-            .of_repository(granted.repository.id)
-            .await?
-            .ok_or(NO_CONFIGURATION)?;
-        if !tx.triggers().delete(there.id, id).await? {
-            return Err(ServiceError::NotFound {
-                what: "the build trigger",
-            });
-        }
-        tx.audit()
-            .record(&about(caller, "trigger.revoked", &granted, &id.to_string()))
-            .await?;
-        Ok(tx.commit().await?)
-    }
-
     async fn find(
         &self,
         linked: &Linked,
@@ -493,55 +327,9 @@ impl Configuring {
     }
 }
 
-/// What rules would do with today's branches and tags.
-#[derive(Debug, Clone)]
-pub struct Preview {
-    /// Per rule, in order.
-    pub rules: Vec<RulePreview>,
-    /// What the rules may say but hardly mean.
-    pub warnings: Vec<(RuleId, Vec<RuleWarning>)>,
-    /// On how many branches and tags they were tried.
-    pub tried: usize,
-    /// How many there are.
-    pub of: usize,
-}
-
 const NO_CONFIGURATION: ServiceError = ServiceError::NotFound {
     what: "the build configuration",
 };
-
-/// Compiles rules, collecting what is wrong with each.
-fn compile(rules: &[RuleForm]) -> Result<Vec<BuildRule>, ServiceError> {
-    if rules.len() > MAX_RULES {
-        return Err(ServiceError::invalid(
-            "rules",
-            format!("at most {MAX_RULES} build rules"),
-        ));
-    }
-    let (mut good, mut problems) = (Vec::new(), Vec::new());
-    for (index, rule) in rules.iter().enumerate() {
-        match BuildRule::parse(rule.id.unwrap_or_else(RuleId::fresh), rule.fields.clone()) {
-            Ok(rule) => good.push(rule),
-            Err(error) => problems.push(RuleProblem { rule: index, error }),
-        }
-    }
-    if problems.is_empty() {
-        Ok(good)
-    } else {
-        Err(ServiceError::Rules(problems))
-    }
-}
-
-fn parse(rules: &[RuleForm]) -> Result<Vec<StoredRule>, ServiceError> {
-    let rules = compile(rules)?;
-    Ok(rules
-        .into_iter()
-        .map(|rule| StoredRule {
-            id: rule.id(),
-            fields: rule.fields().clone(),
-        })
-        .collect())
-}
 
 fn warnings(rules: &[StoredRule]) -> Vec<(RuleId, RuleWarning)> {
     let parsed = rules
@@ -571,94 +359,6 @@ async fn keep_ids(
         kept.push(rule.id);
     }
     Ok(())
-}
-
-fn check(fields: &ConfigurationFields) -> Result<(), ServiceError> {
-    if fields.delivery_mode != DeliveryMode::Webhook && !POLL.contains(&fields.poll_interval) {
-        return Err(ServiceError::invalid(
-            "poll_interval",
-            "poll every minute at most, and once a day at least",
-        ));
-    }
-    if fields
-        .time_limit
-        .is_some_and(|limit| limit < Duration::from_mins(1))
-    {
-        return Err(ServiceError::invalid(
-            "time_limit",
-            "give a build one minute at least",
-        ));
-    }
-    let plain = |label: &String| {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
-        !label.is_empty() && label.len() <= 63 && label.chars().all(allowed)
-    };
-    if fields.builder_labels.len() > 20 || !fields.builder_labels.iter().all(plain) {
-        return Err(ServiceError::invalid(
-            "builder_labels",
-            "labels have letters, digits, `-`, `_`, `.` and `/`",
-        ));
-    }
-    Ok(())
-}
-
-fn variables(forms: &[VariableForm]) -> Result<Vec<(String, Option<SecretString>)>, ServiceError> {
-    if forms.len() > MAX_VARIABLES {
-        return Err(ServiceError::invalid(
-            "variables",
-            format!("at most {MAX_VARIABLES} variables"),
-        ));
-    }
-    let mut names: Vec<&str> = Vec::new();
-    for form in forms {
-        let name = form.name.as_str();
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if name.is_empty()
-            || name.len() > 255
-            || !name.chars().all(plain)
-            || name.starts_with(|c: char| c.is_ascii_digit())
-        {
-            let message = "a variable's name has letters, digits and `_`, and does not begin with a digit";
-            return Err(ServiceError::invalid("variables", format!("{name:?}: {message}")));
-        }
-        if names.contains(&name) {
-            return Err(ServiceError::invalid(
-                "variables",
-                format!("{name} is there twice"),
-            ));
-        }
-        names.push(name);
-        let value = form
-            .value
-            .as_ref()
-            .map(SecretString::expose_secret)
-            .unwrap_or_default();
-        if value.len() > MAX_VALUE {
-            return Err(ServiceError::invalid(
-                "variables",
-                format!("{name} is longer than {MAX_VALUE} bytes"),
-            ));
-        }
-        if value.contains('\0') {
-            return Err(ServiceError::invalid(
-                "variables",
-                format!("{name} holds a NUL, which no program can be given"),
-            ));
-        }
-    }
-    Ok(forms
-        .iter()
-        .map(|form| (form.name.clone(), form.value.clone()))
-        .collect())
-}
-
-fn without_value(error: StoreError) -> ServiceError {
-    match error {
-        StoreError::NotFound(what) => {
-            ServiceError::invalid("variables", format!("{what} is not there to be kept: enter one"))
-        }
-        other => other.into(),
-    }
 }
 
 async fn write(

@@ -1,0 +1,247 @@
+//! The last step of linking: one transaction, after everything that a provider has to be asked.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use slipway_forge::{Account, Forge, Owner, OwnerRole, Scopes, TokenCheck, fresh_state};
+use slipway_store::{
+    Credential, CredentialOf, ForgeClient, Link, LinkHealth, LinkOwner, LinkTo, Namespace, NewAct,
+    NewOutboxRow, Resource, Tokens, Tx,
+};
+use slipway_types::{
+    CredentialId, LinkId, Timestamp,
+    forge::{Health, HealthReason, OutboxKind, OwnerReach, ResourceKind, ResourceState},
+    rights::Role,
+    rule::{ConfigurationState, DeliveryMode},
+};
+use url::Url;
+
+use super::{Linking, exchanged::Exchanged};
+use crate::services::{
+    Caller, ServiceError, act,
+    forges::scopes_of,
+    outbox::{RevokeStep, push_observe},
+    resources,
+};
+
+impl Linking {
+    /// Links: one transaction, after everything that a provider has to be asked.
+    pub(super) async fn finish(
+        &self,
+        caller: &Caller,
+        forge: &Arc<dyn Forge>,
+        client: &ForgeClient,
+        namespace: &Namespace,
+        exchanged: Exchanged,
+    ) -> Result<LinkId, ServiceError> {
+        let Exchanged { tokens, account } = exchanged;
+        let owners = match forge.owners(&tokens.access).await {
+            Ok(owners) => Some(owners),
+            Err(error) => {
+                tracing::warn!(forge = %forge.config().name, error = error.kind(), "owners could not be listed");
+                None
+            }
+        };
+        let there = self
+            .store
+            .credentials()
+            .of_account(client.id, account.id.as_str())
+            .await?;
+        let keep = match &there {
+            Some(credential) => self.is_enough(forge, credential, &tokens).await?,
+            None => false,
+        };
+        let tx = self.store.begin().await?;
+        let credential = put_credential(&tx, client, there.as_ref(), keep, &account, &tokens).await?;
+        let scopes = if keep { there.as_ref().map(scopes_of) } else { None };
+        let scopes = scopes.unwrap_or_else(|| tokens.scopes.iter().cloned().collect());
+        let to = LinkTo {
+            credential,
+            account_id: account.id.to_string(),
+            login: account.login.clone(),
+            by: caller.user,
+        };
+        let link = self.put_link(&tx, namespace, client, &to).await?;
+        tx.links()
+            .set_health(link.id, &health(forge.as_ref(), &scopes))
+            .await?;
+        if let Some(owners) = owners {
+            tx.link_owners().replace(link.id, &stored(&owners)).await?;
+        }
+        reconnect(&tx, caller, &link).await?;
+        tx.audit()
+            .record(&NewAct {
+                namespace: Some(namespace.id),
+                detail: serde_json::json!({ "account": account.login, "link": link.id }),
+                ..act(caller, "link.created", &forge.config().name)
+            })
+            .await?;
+        tx.commit().await?;
+        self.outbox.up();
+        if keep {
+            self.give_back(forge, &tokens.access).await;
+        }
+        Ok(link.id)
+    }
+
+    /// Whether the token that an account's links use already is valid, and as wide as the new one.
+    async fn is_enough(
+        &self,
+        forge: &Arc<dyn Forge>,
+        credential: &Credential,
+        new: &Tokens,
+    ) -> Result<bool, ServiceError> {
+        let new_scopes: Scopes = new.scopes.iter().cloned().collect();
+        let missing = |scopes: &Scopes| {
+            forge
+                .missing_scopes(scopes)
+                .iter()
+                .map(str::to_owned)
+                .collect::<BTreeSet<_>>()
+        };
+        if !missing(&scopes_of(credential)).is_subset(&missing(&new_scopes)) {
+            return Ok(false);
+        }
+        let Ok(token) = self.forges.token(credential.id).await else {
+            return Ok(false);
+        };
+        Ok(matches!(
+            forge.check_token(&token).await,
+            Ok(TokenCheck::Valid { .. })
+        ))
+    }
+
+    /// Makes the link, or gives the one in use its new account.
+    async fn put_link(
+        &self,
+        tx: &Tx,
+        namespace: &Namespace,
+        client: &ForgeClient,
+        to: &LinkTo,
+    ) -> Result<Link, ServiceError> {
+        let gone = || ServiceError::Internal("a link vanished while it was made");
+        let Some(before) = tx.links().current(namespace.id, client.forge).await? else {
+            let id = tx.links().insert(namespace.id, client.forge, to).await?;
+            return tx.links().find(id).await?.ok_or_else(gone);
+        };
+        tx.links().relink(before.id, to).await?;
+        if let Some(old) = before.credential.filter(|old| *old != to.credential) {
+            let_go_of(tx, &before, old).await?;
+        }
+        tx.links().find(before.id).await?.ok_or_else(gone)
+    }
+}
+
+async fn put_credential(
+    tx: &Tx,
+    client: &ForgeClient,
+    there: Option<&Credential>,
+    keep: bool,
+    account: &Account,
+    tokens: &Tokens,
+) -> Result<CredentialId, ServiceError> {
+    let of = CredentialOf {
+        account_id: account.id.to_string(),
+        login: account.login.clone(),
+        avatar_url: account.avatar_url.as_ref().map(Url::to_string),
+    };
+    let Some(there) = there else {
+        return Ok(tx.credentials().insert(client.id, &of, tokens).await?);
+    };
+    if !keep
+        && !tx
+            .credentials()
+            .replace_tokens(there.id, there.obtained_at, tokens)
+            .await?
+    {
+        return Err(ServiceError::Conflict {
+            kind: "linked_meanwhile",
+            message: "this account was linked a moment ago from elsewhere; link again".to_owned(),
+        });
+    }
+    tx.credentials().verified(there.id, &of, None).await?;
+    Ok(there.id)
+}
+
+/// The account before is given up once nothing of this link needs it. Its deploy keys go with it, so they are
+/// made anew under the new account first: the same order key keeps that order.
+async fn let_go_of(tx: &Tx, link: &Link, old: CredentialId) -> Result<(), ServiceError> {
+    for resource in tx.provider_resources().of_link(link.id).await? {
+        if resource.kind == ResourceKind::DeployKey && is_serving(&resource) {
+            let source = tx.source_repositories().get(resource.source).await?;
+            resources::renew_key(tx, link, &source, &resource).await?;
+        }
+    }
+    tx.outbox()
+        .push(&NewOutboxRow {
+            kind: OutboxKind::RevokeCredential,
+            idempotency_key: format!("revoke:{}:{old}:{}", link.id, fresh_state()),
+            order_key: format!("link:{}", link.id),
+            payload: &RevokeStep {
+                link: link.id,
+                credential: old,
+                grant: false,
+            },
+            forge: Some(link.forge),
+            link: Some(link.id),
+        })
+        .await?;
+    Ok(())
+}
+
+fn is_serving(resource: &Resource) -> bool {
+    matches!(
+        resource.state,
+        ResourceState::Creating | ResourceState::Active | ResourceState::Failed
+    )
+}
+
+/// Brings configurations back that lost their link, and wants what failed under the link before.
+async fn reconnect(tx: &Tx, caller: &Caller, link: &Link) -> Result<(), ServiceError> {
+    for configuration in tx.configurations().of_forge(link.namespace, link.forge).await? {
+        let source = tx.source_repositories().get(configuration.source).await?;
+        if configuration.state != ConfigurationState::Active {
+            tx.configurations()
+                .set_state(configuration.id, ConfigurationState::Active, None)
+                .await?;
+            // What happened while nobody listened is the new baseline; it is not built.
+            tx.source_repositories().set_baselined(source.id, None).await?;
+            push_observe(tx, &source, caller.user).await?;
+        }
+        if configuration.fields.delivery_mode != DeliveryMode::Polling {
+            resources::want(tx, link, &source, ResourceKind::Webhook).await?;
+        }
+        resources::want(tx, link, &source, ResourceKind::DeployKey).await?;
+        tx.head_checks().wake(source.id).await?;
+    }
+    Ok(())
+}
+
+/// How well a link works with these scopes.
+pub(in crate::services) fn health(forge: &dyn Forge, granted: &Scopes) -> LinkHealth {
+    let missing = forge.missing_scopes(granted);
+    if missing.is_empty() {
+        return LinkHealth::HEALTHY;
+    }
+    let detail = format!("not granted: {missing}. Link again and grant them");
+    LinkHealth::because(Health::NeedsAttention, HealthReason::ScopesMissing, detail)
+}
+
+/// Owners as they are stored.
+pub(in crate::services) fn stored(owners: &[Owner]) -> Vec<LinkOwner> {
+    let checked_at = Timestamp::now();
+    owners
+        .iter()
+        .map(|owner| LinkOwner {
+            owner_id: owner.id.to_string(),
+            name: owner.login.clone(),
+            role: if owner.role == OwnerRole::Admin {
+                Role::Owner
+            } else {
+                Role::Member
+            },
+            reach: OwnerReach::Granted,
+            detail: None,
+            checked_at,
+        })
+        .collect()
+}
