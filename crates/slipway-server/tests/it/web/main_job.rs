@@ -267,7 +267,8 @@ impl Scene {
             .unwrap()
             .unwrap();
         let build = store.builds().by_number(repository.id, 1).await.unwrap().unwrap();
-        let text: String = (1..=3000).map(|n| format!("line {n} <b>\n")).collect();
+        let lines: Vec<String> = (1..=3000).map(|n| format!("line {n} <b>\n")).collect();
+        let text = lines.concat();
         let (mut rest, mut n) = (text.as_str(), 0);
         while !rest.is_empty() {
             let (piece, after) = rest.split_at(rest.len().min(997));
