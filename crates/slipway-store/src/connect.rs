@@ -43,7 +43,9 @@ pub(crate) struct Inner {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("backend", &self.inner.reader.get_database_backend()).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("backend", &self.inner.reader.get_database_backend())
+            .finish_non_exhaustive()
     }
 }
 
@@ -58,7 +60,9 @@ impl Store {
             Options::Postgres { url } => postgres(url, vault).await?,
         };
         migrations::run(&inner).await?;
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Ends all connections, after what runs has ended.
@@ -92,7 +96,8 @@ impl Store {
 async fn sqlite(directory: &std::path::Path, vault: Arc<Vault>) -> Result<Inner, StoreError> {
     let lock = lock(directory)?;
     let open = async |file: &str, connections: u32, read_only: bool| {
-        let mut options = ConnectOptions::new(format!("sqlite://{}?mode=rwc", directory.join(file).display()));
+        let mut options =
+            ConnectOptions::new(format!("sqlite://{}?mode=rwc", directory.join(file).display()));
         options
             .max_connections(connections)
             .min_connections(1)
@@ -107,10 +112,15 @@ async fn sqlite(directory: &std::path::Path, vault: Arc<Vault>) -> Result<Inner,
                     .pragma("busy_timeout", "30000")
                     .pragma("query_only", if read_only { "ON" } else { "OFF" })
             });
-        Database::connect(options).await.map_err(|source| StoreError::Open {
-            reason: format!("{} could not be opened as a SQLite database", directory.join(file).display()),
-            source: source.into(),
-        })
+        Database::connect(options)
+            .await
+            .map_err(|source| StoreError::Open {
+                reason: format!(
+                    "{} could not be opened as a SQLite database",
+                    directory.join(file).display()
+                ),
+                source: source.into(),
+            })
     };
     let writer = open("slipway.db", 1, false).await?;
     Ok(Inner {
@@ -141,10 +151,21 @@ fn lock(directory: &std::path::Path) -> Result<std::fs::File, StoreError> {
 async fn postgres(url: &secrecy::SecretString, vault: Arc<Vault>) -> Result<Inner, StoreError> {
     use secrecy::ExposeSecret as _;
     let mut options = ConnectOptions::new(url.expose_secret());
-    options.max_connections(16).acquire_timeout(Duration::from_secs(30)).sqlx_logging(false);
-    let pool = Database::connect(options).await.map_err(|source| StoreError::Open {
-        reason: "PostgreSQL cannot be reached at the configured --database-url".to_owned(),
-        source: source.into(),
-    })?;
-    Ok(Inner { reader: pool.clone(), logs: pool.clone(), writer: pool, vault, _lock: None })
+    options
+        .max_connections(16)
+        .acquire_timeout(Duration::from_secs(30))
+        .sqlx_logging(false);
+    let pool = Database::connect(options)
+        .await
+        .map_err(|source| StoreError::Open {
+            reason: "PostgreSQL cannot be reached at the configured --database-url".to_owned(),
+            source: source.into(),
+        })?;
+    Ok(Inner {
+        reader: pool.clone(),
+        logs: pool.clone(),
+        writer: pool,
+        vault,
+        _lock: None,
+    })
 }

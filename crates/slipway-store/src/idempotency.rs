@@ -53,7 +53,10 @@ impl IdempotencyKeys<'_> {
     /// What the database says.
     pub async fn settle(&self, user: UserId, key: &str, status: i32, body: &str) -> Result<(), StoreError> {
         let sql = "UPDATE idempotency_keys SET status = $3, body = $4 WHERE user_id = $1 AND key = $2";
-        self.0.execute(sql, [user.uuid().into(), key.into(), status.into(), body.into()]).await.map(drop)
+        self.0
+            .execute(sql, [user.uuid().into(), key.into(), status.into(), body.into()])
+            .await
+            .map(drop)
     }
 
     /// Forgets one key.
@@ -62,7 +65,10 @@ impl IdempotencyKeys<'_> {
     /// What the database says.
     pub async fn forget(&self, user: UserId, key: &str) -> Result<(), StoreError> {
         let sql = "DELETE FROM idempotency_keys WHERE user_id = $1 AND key = $2";
-        self.0.execute(sql, [user.uuid().into(), key.into()]).await.map(drop)
+        self.0
+            .execute(sql, [user.uuid().into(), key.into()])
+            .await
+            .map(drop)
     }
 
     /// Forgets keys from before `before`. Says how many.
@@ -70,6 +76,11 @@ impl IdempotencyKeys<'_> {
     /// # Errors
     /// What the database says.
     pub async fn sweep(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.0.execute("DELETE FROM idempotency_keys WHERE created_at < $1", [before.millis().into()]).await
+        self.0
+            .execute(
+                "DELETE FROM idempotency_keys WHERE created_at < $1",
+                [before.millis().into()],
+            )
+            .await
     }
 }

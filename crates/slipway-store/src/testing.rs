@@ -19,7 +19,9 @@ pub struct TestStore {
 /// An empty database on SQLite, in a directory of its own.
 pub async fn on_sqlite() -> TestStore {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let options = Options::Sqlite { directory: directory.path().to_owned() };
+    let options = Options::Sqlite {
+        directory: directory.path().to_owned(),
+    };
     open(options, directory).await
 }
 
@@ -35,7 +37,11 @@ pub async fn on_postgres() -> TestStore {
 async fn open(options: Options, directory: tempfile::TempDir) -> TestStore {
     let vault = Arc::new(Vault::new(KeyRing::generate()));
     let store = Store::open(&options, vault).await.expect("the store opens");
-    TestStore { store, options, _directory: directory }
+    TestStore {
+        store,
+        options,
+        _directory: directory,
+    }
 }
 
 /// Tells one story on both databases: `db_test! { async fn name(store: Store) { … } }` makes the tests
