@@ -100,7 +100,7 @@ impl Repositories<'_> {
         let sql = "SELECT COUNT(*) FROM repositories r JOIN registries g ON g.id = r.registry_id
                    WHERE r.namespace_id <> $1 AND g.host = $2 AND r.image_path = $3";
         let values = [namespace.uuid().into(), host.into(), path.as_str().into()];
-        Ok(self.0.scalar(sql, values).await?.unwrap_or(0) > 0)
+        Ok(self.0.scalar(sql, values).await?.unwrap_or(0_i64) > 0)
     }
 
     /// What a person sees on My Hub: everything in their own namespace and in organizations that they own,
