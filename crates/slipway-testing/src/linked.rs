@@ -154,6 +154,13 @@ impl<'w> NewLinked<'w> {
     /// # Errors
     /// When one of them cannot be made, or its hook and key do not appear at the provider.
     pub async fn create(self) -> Result<Linked<'w>> {
+        let world = self.world;
+        self.created()
+            .await
+            .map_err(|error| error.context(world.serve.log_tail()))
+    }
+
+    async fn created(self) -> Result<Linked<'w>> {
         let linked = self.create_source().await?;
         linked
             .world

@@ -6,10 +6,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
+use aho_corasick::AhoCorasick;
 use anyhow::Result;
 use base64::{
     Engine as _,
@@ -22,6 +23,7 @@ use tokio::task::JoinHandle;
 pub struct Secrets {
     /// Guise → what it is of.
     guises: BTreeMap<Vec<u8>, String>,
+    search: OnceLock<AhoCorasick>,
 }
 
 /// A secret where it may not be.
@@ -83,6 +85,7 @@ impl Secrets {
     /// Short texts would be found by accident.
     fn guise(&mut self, what: &str, how: &str, text: &[u8]) {
         if text.len() >= 12 {
+            self.search.take();
             self.guises
                 .entry(text.to_owned())
                 .or_insert_with(|| format!("{what} ({how})"));
@@ -101,18 +104,21 @@ impl Secrets {
 
     /// Looks through bytes.
     pub fn in_bytes(&self, place: &str, bytes: &[u8]) -> BTreeSet<Leak> {
-        self.guises
-            .iter()
-            .filter(|(guise, _)| {
-                bytes
-                    .windows(guise.len())
-                    .any(|window| window == guise.as_slice())
-            })
-            .map(|(_, what)| Leak {
+        self.search()
+            .find_overlapping_iter(bytes)
+            .filter_map(|found| self.guises.values().nth(found.pattern().as_usize()))
+            .map(|what| Leak {
                 what: what.clone(),
                 place: place.to_owned(),
             })
             .collect()
+    }
+
+    /// The search for all guises at once, in the order of the map.
+    fn search(&self) -> &AhoCorasick {
+        self.search.get_or_init(|| {
+            AhoCorasick::new(self.guises.keys()).expect("a few thousand short texts fit into one search")
+        })
     }
 
     /// Looks through a file, or all files below a directory but those that `except` names. Also through their names.
@@ -150,7 +156,7 @@ pub struct Arguments {
 impl Arguments {
     /// How often. A process that lives shorter may be missed; those that get secrets by argument (a `docker login`, a
     /// `git clone`) live for tens of milliseconds at least, and there are several of each in a build.
-    const EVERY: Duration = Duration::from_millis(5);
+    const EVERY: Duration = Duration::from_millis(15);
 
     /// Begins to look.
     pub fn watch() -> Self {
