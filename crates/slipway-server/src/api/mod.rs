@@ -71,6 +71,7 @@ pub fn document() -> OpenApi {
 fn described() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(document::head())
         .merge(document::routes())
+        .merge(problem::routes())
         .merge(me::routes())
         .merge(namespaces::routes())
         .merge(repositories::routes())

@@ -10,16 +10,41 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::extract::Of;
 use crate::{
-    failure::{Failure, FieldFailure},
+    app::App,
+    failure::{Failure, FieldFailure, KINDS},
     web::{errors::failure_of, request::RequestId},
 };
 
 /// The media type of problem details.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(explain))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct KindPath {
+    /// The kind's stable word.
+    kind: String,
+}
+
+/// What a kind of problem means, and what to do about it.
+#[utoipa::path(get, path = "/problems/{kind}", tag = "document", operation_id = "explain_problem", params(KindPath),
+    security(()), responses((status = 200, content_type = "text/plain; charset=utf-8", body = String)))]
+async fn explain(Of(path): Of<KindPath>) -> Result<String, Failure> {
+    let kind = KINDS
+        .iter()
+        .find(|kind| kind.word == path.kind)
+        .ok_or_else(Failure::not_found)?;
+    Ok(format!("{} ({})\n\n{}\n", kind.title, kind.status, kind.advice))
+}
 
 /// Why a request failed (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
