@@ -1,2 +1,5 @@
 //! The server through its public face.
+mod accounts;
+mod api;
 mod pages;
+mod web;
