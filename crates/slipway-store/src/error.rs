@@ -5,8 +5,9 @@ use slipway_vault::VaultError;
 /// Why the store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database cannot be reached, or ended the connection. Worth another try later.
-    #[error("the database cannot be reached")]
+    /// The database cannot be reached, ended the connection, or broke off one of two transactions that waited for
+    /// each other. Worth another try.
+    #[error("the database cannot be reached, or broke the transaction off")]
     Unavailable(#[source] sea_orm::DbErr),
     /// A row that must be unique is there already.
     #[error("it exists already")]
@@ -78,7 +79,32 @@ impl From<sea_orm::DbErr> for StoreError {
         }
         match error {
             DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Self::Unavailable(error),
+            error if passes(&error) => Self::Unavailable(error),
             other => Self::Database(other),
         }
+    }
+}
+
+/// Whether the same statement may succeed soon: the connection broke, or PostgreSQL says so by the class of its code
+/// (its manual, "PostgreSQL Error Codes").
+fn passes(error: &sea_orm::DbErr) -> bool {
+    use sea_orm::{DbErr, RuntimeErr, sqlx};
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+    else {
+        return false;
+    };
+    match error.as_ref() {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            // Connection exceptions, broken-off transactions (deadlocks), too few resources, an operator's doing.
+            ["08", "40", "53", "57"]
+                .iter()
+                .any(|class| code.len() == 5 && code.starts_with(class))
+        }),
+        _ => false,
     }
 }

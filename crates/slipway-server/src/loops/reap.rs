@@ -81,12 +81,11 @@ async fn end_lease(store: &Store, pulse: &Pulse) -> Result<bool, StoreError> {
     let Some(build) = tx.leases().hold_dead(pulse).await? else {
         return Ok(false);
     };
-    match last_word(&build) {
-        Some(how) => drop(finish::end(&tx, build.id, &how).await?),
-        None => {
-            tx.leases().requeue(&build).await?;
-            finish::push_status(&tx, &tx.builds().get(build.id).await?).await?;
-        }
+    if let Some(how) = last_word(&build) {
+        finish::end(&tx, build.id, &how).await?;
+    } else {
+        tx.leases().requeue(&build).await?;
+        finish::push_status(&tx, &tx.builds().get(build.id).await?).await?;
     }
     tx.commit().await?;
     tracing::warn!(build = %build.id, lease = build.lease.0, runs = build.runs, "a lease was not renewed");

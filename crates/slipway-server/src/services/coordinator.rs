@@ -9,7 +9,9 @@ use std::{sync::Arc, time::Duration};
 use slipway_builder::outside::{
     Batch, BuilderHello, CancelReason, Coordinator, CoordinatorError, Ended, Leased, Renewal, RunEvent,
 };
-use slipway_store::{BatchState, Build, BuilderFacts, CancelWish, Ending, Fence, Store, StoreError, Tx};
+use slipway_store::{
+    BatchState, Build, BuilderFacts, CancelWish, Ending, Fence, MAX_RUNS, Store, StoreError, Tx,
+};
 use slipway_types::{
     BuildId, BuilderId, DockerTag, LeaseNo, Timestamp,
     build::FailureKind,
@@ -73,31 +75,46 @@ impl InProcess {
             self.bells.outbox.up();
             self.bells.builds.ring(build.id);
             tracing::info!(build = %build.id, lease = build.lease.0, %builder, "build leased");
-            match self.specify(&build).await? {
-                Some(spec) => {
-                    return Ok(Some(Leased {
-                        spec,
-                        lease: build.lease,
-                        term: TERM,
-                    }));
-                }
-                // It has ended, or waits again: there may be another.
-                None => continue,
+            // Without one it has ended, or waits again: there may be another.
+            if let Some(spec) = self.specify(&build).await? {
+                return Ok(Some(Leased {
+                    spec,
+                    lease: build.lease,
+                    term: TERM,
+                }));
             }
         }
     }
 
-    /// Puts together what the run needs; a build that cannot be specified ends here, with its reason.
+    /// Puts together what the run needs. A build that cannot be specified ends here, with its reason; where a forge
+    /// only does not answer just now, it waits for its next run instead.
     async fn specify(&self, build: &Build) -> Result<Option<BuildSpec>, StoreError> {
-        let (kind, message) = match spec::make(&self.store, self.ask.as_ref(), build).await {
+        let error = match spec::make(&self.store, self.ask.as_ref(), build).await {
             Ok(spec) => return Ok(Some(spec)),
             Err(SpecError::Store(error @ StoreError::Unavailable(_))) => return Err(error),
-            Err(error) => (error.failure(), error.to_string()),
+            Err(error) => error,
         };
-        tracing::warn!(build = %build.id, kind = %kind, reason = message, "a build could not be started");
-        self.end(build.id, build.lease, &Ending::Failed { kind, message })
-            .await?;
+        tracing::warn!(build = %build.id, kind = %error.failure(), reason = %error, "a build could not be started");
+        if error.is_transient() && build.runs < MAX_RUNS {
+            self.put_back(build).await?;
+        } else {
+            let ending = Ending::Failed {
+                kind: error.failure(),
+                message: error.to_string(),
+            };
+            self.end(build.id, build.lease, &ending).await?;
+        }
         Ok(None)
+    }
+
+    async fn put_back(&self, build: &Build) -> Result<(), StoreError> {
+        let tx = self.store.begin().await?;
+        tx.builds().lock_queue().await?;
+        let held = tx.leases().hold(build.id, build.lease).await?;
+        tx.leases().requeue(&held).await?;
+        tx.commit().await?;
+        self.ring(build.id);
+        Ok(())
     }
 
     async fn end(&self, build: BuildId, lease: LeaseNo, how: &Ending) -> Result<(), StoreError> {
@@ -144,6 +161,10 @@ impl InProcess {
         }
         if number <= now.batch_no {
             return Ok(());
+        }
+        if number > now.batch_no + 1 {
+            // Before its log is appended: its place follows from what lies before it.
+            return Err(gap(number, now.batch_no));
         }
         self.append_log(build, lease, batch).await.map_err(answer)?;
         let tx = self.store.begin().await.map_err(answer)?;

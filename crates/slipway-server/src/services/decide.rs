@@ -48,7 +48,7 @@ impl std::fmt::Debug for Decide {
 /// What enriching gave.
 enum Enriched {
     /// All that can be known.
-    Done(Enrichment),
+    Done(Box<Enrichment>),
     /// The forge did not answer; there is time to ask again.
     Later(Timestamp),
 }
@@ -66,7 +66,7 @@ impl Decide {
     /// What the database says.
     pub async fn change(&self, change: &Change) -> Result<(), StoreError> {
         match self.enrich(change).await? {
-            Enriched::Done(enrichment) => self.decide(change.id, enrichment).await,
+            Enriched::Done(enrichment) => self.decide(change.id, *enrichment).await,
             Enriched::Later(at) => {
                 let tx = self.store.begin().await?;
                 tx.ref_changes().postpone(change.id, at).await?;
@@ -79,11 +79,11 @@ impl Decide {
     async fn enrich(&self, change: &Change) -> Result<Enriched, StoreError> {
         let mut enrichment = change.enrichment.clone();
         let (Some(sha), Subject::Ref(_)) = (&change.new, &change.subject) else {
-            return Ok(Enriched::Done(enrichment));
+            return Ok(Enriched::Done(enrichment.into()));
         };
         let needs = self.needs(change).await?;
         if !needs.anything {
-            return Ok(Enriched::Done(enrichment));
+            return Ok(Enriched::Done(enrichment.into()));
         }
         let source = self.store.source_repositories().get(change.source).await?;
         let mut missed = None;
@@ -109,9 +109,9 @@ impl Decide {
             }
             Some(error) => {
                 tracing::warn!(change = %change.id, error = %error, "decided without what the forge did not tell");
-                Enriched::Done(enrichment)
+                Enriched::Done(enrichment.into())
             }
-            None => Enriched::Done(enrichment),
+            None => Enriched::Done(enrichment.into()),
         })
     }
 

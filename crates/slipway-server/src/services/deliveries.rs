@@ -108,13 +108,13 @@ impl Deliveries {
                 return Ok((DeliveryOutcome::EventIgnored, None));
             }
             Event::Push { refs, .. } => refs.into_iter().map(Hint::from).collect(),
-            Event::PullRequest { hint, .. } => match Hint::of_pull_request(&hint) {
-                Some(hint) => vec![hint],
-                None => {
+            Event::PullRequest { hint, .. } => {
+                let Some(hint) = Hint::of_pull_request(&hint) else {
                     let why = "a branch of it has a name that git does not allow".to_owned();
                     return Ok((DeliveryOutcome::EventIgnored, Some(why)));
-                }
-            },
+                };
+                vec![hint]
+            }
         };
         if tx.configurations().of_source(source.id).await?.is_empty() {
             // What moves from now on is not recorded: the next configuration begins with a new baseline.

@@ -51,6 +51,11 @@ impl SpecError {
             Self::Store(_) => FailureKind::INTERNAL,
         }
     }
+
+    /// Whether trying again soon may succeed.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::HostKeys(error) if error.is_transient())
+    }
 }
 
 /// Tells secrets that do not open from a store that does not answer.

@@ -1,0 +1,35 @@
+//! Heads, order, leases and the fence (order.md), told at the services' face: real stores, real deliveries as GitHub
+//! signs and shapes them, and a forge that is a few lines of memory.
+
+mod fence;
+mod leases;
+mod memory_forge;
+mod queue;
+mod receiving;
+mod reordering;
+mod repair;
+mod words;
+mod worked_examples;
+mod world;
+
+/// Tells one story on both databases: `story! { async fn name(world) { … } }`.
+macro_rules! story {
+    ($($(#[$doc:meta])* async fn $name:ident($world:ident) $body:block)+) => {
+        $($(#[$doc])* mod $name {
+            use super::*;
+
+            async fn story($world: $crate::order::world::World) $body
+
+            #[tokio::test]
+            async fn on_sqlite() {
+                story($crate::order::world::World::new(slipway_store::testing::on_sqlite().await).await).await;
+            }
+
+            #[tokio::test]
+            async fn on_postgres() {
+                story($crate::order::world::World::new(slipway_store::testing::on_postgres().await).await).await;
+            }
+        })+
+    };
+}
+pub(crate) use story;
