@@ -28,8 +28,8 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 /// All files below `directory` whose name ends so.
 fn files(directory: &Path, end: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(directory).expect("a directory of the workspace") {
+        let path = entry.expect("an entry of it").path();
         if path.is_dir() {
             found.extend(files(&path, end));
         } else if path.to_string_lossy().ends_with(end) {

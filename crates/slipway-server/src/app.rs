@@ -65,7 +65,10 @@ pub struct App(Arc<Services>);
 
 /// Every service, once.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "each field is the service of its name: its type says what it is for")]
+#[expect(
+    missing_docs,
+    reason = "each field is the service of its name: its type says what it is for"
+)]
 pub struct Services {
     pub config: Arc<Config>,
     pub access: Access,
@@ -120,7 +123,9 @@ impl App {
     /// # Errors
     /// When a source provider of the settings cannot be, or the store does not answer.
     pub async fn new(store: Store, settings: Settings) -> Result<Self, StartError> {
-        let config = Arc::new(Config { public_url: settings.public_url });
+        let config = Arc::new(Config {
+            public_url: settings.public_url,
+        });
         let http = slipway_registry::http_client()?;
         let bells = Bells::new(Wake::default());
         let forges = Forges::new(store.clone(), HttpClient::new()?);
@@ -146,7 +151,12 @@ impl App {
             ),
             deliveries: Deliveries::new(store.clone(), Arc::clone(&ask), observe.clone(), bells.clone()),
             idempotency: Idempotency::new(store.clone()),
-            linking: Linking::new(store.clone(), forges.clone(), Arc::clone(&config), outbox_wake.clone()),
+            linking: Linking::new(
+                store.clone(),
+                forges.clone(),
+                Arc::clone(&config),
+                outbox_wake.clone(),
+            ),
             links: Links::new(store.clone(), forges.clone()),
             logs: BuildLogs::new(store.clone()),
             organizations: Organizations::new(store.clone()),
@@ -160,7 +170,12 @@ impl App {
             unlinking: Unlinking::new(store.clone(), queue.clone(), outbox_wake),
             web: web::Shared::default(),
             behind: Behind {
-                receive: Receive::new(store.clone(), Arc::clone(&ask), bells.clone(), receive::DEFAULT_LIMIT),
+                receive: Receive::new(
+                    store.clone(),
+                    Arc::clone(&ask),
+                    bells.clone(),
+                    receive::DEFAULT_LIMIT,
+                ),
                 outbox: OutboxWorker::new(store.clone(), forges, Arc::clone(&config), observe.clone()),
                 coordinator: Arc::new(InProcess::new(store.clone(), ask, bells.clone())),
                 observe,
@@ -177,7 +192,9 @@ impl App {
     /// All routes: pages, API, webhooks.
     pub fn router(&self) -> Router {
         let receive = self.behind.receive.clone().routes();
-        let all = web::routes(self.clone()).merge(api::routes(self.clone())).merge(receive);
+        let all = web::routes(self.clone())
+            .merge(api::routes(self.clone()))
+            .merge(receive);
         web::outer(all, self)
     }
 
@@ -186,7 +203,14 @@ impl App {
     /// # Errors
     /// The loop that died.
     pub async fn run_loops(&self, stop: CancellationToken) -> Result<(), LoopDied> {
-        let Behind { store, observe, decide, outbox, http, .. } = &self.behind;
+        let Behind {
+            store,
+            observe,
+            decide,
+            outbox,
+            http,
+            ..
+        } = &self.behind;
         let deliveries = &self.deliveries;
         let bells = &self.bells;
         let mut running = JoinSet::new();
@@ -195,15 +219,47 @@ impl App {
             names.insert(running.spawn(task).id(), name);
         };
         let (s, o, b) = (store.clone(), observe.clone(), bells.clone());
-        start("handle_deliveries", Box::pin(loops::handle_deliveries::handle_deliveries(s.clone(), deliveries.clone(), b.clone())));
-        start("ask_forge", Box::pin(loops::ask_forge::ask_forge(s.clone(), o.clone(), b.clone())));
-        start("decide", Box::pin(loops::decide::decide(s.clone(), decide.clone(), b.clone())));
+        start(
+            "handle_deliveries",
+            Box::pin(loops::handle_deliveries::handle_deliveries(
+                s.clone(),
+                deliveries.clone(),
+                b.clone(),
+            )),
+        );
+        start(
+            "ask_forge",
+            Box::pin(loops::ask_forge::ask_forge(s.clone(), o.clone(), b.clone())),
+        );
+        start(
+            "decide",
+            Box::pin(loops::decide::decide(s.clone(), decide.clone(), b.clone())),
+        );
         start("reap", Box::pin(loops::reap::reap(s.clone(), b.clone())));
-        start("reconcile", Box::pin(loops::reconcile::reconcile(s.clone(), o, Wake::default())));
-        start("repair_tags", Box::pin(loops::repair_tags::repair_tags(s.clone(), http.clone(), b)));
-        start("outbox", Box::pin(loops::outbox::outbox(outbox.clone(), bells.outbox.clone())));
-        start("verify", Box::pin(loops::health::verify(s.clone(), self.links.clone(), Wake::default())));
-        start("sweep", Box::pin(loops::sweep::sweep(s, self.linking.clone(), Wake::default())));
+        start(
+            "reconcile",
+            Box::pin(loops::reconcile::reconcile(s.clone(), o, Wake::default())),
+        );
+        start(
+            "repair_tags",
+            Box::pin(loops::repair_tags::repair_tags(s.clone(), http.clone(), b)),
+        );
+        start(
+            "outbox",
+            Box::pin(loops::outbox::outbox(outbox.clone(), bells.outbox.clone())),
+        );
+        start(
+            "verify",
+            Box::pin(loops::health::verify(
+                s.clone(),
+                self.links.clone(),
+                Wake::default(),
+            )),
+        );
+        start(
+            "sweep",
+            Box::pin(loops::sweep::sweep(s, self.linking.clone(), Wake::default())),
+        );
         tokio::select! {
             () = stop.cancelled() => Ok(()),
             died = running.join_next_with_id() => {

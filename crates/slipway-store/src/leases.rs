@@ -263,6 +263,16 @@ impl Leases<'_> {
             .await
     }
 
+    /// Lets a build be leased at once although it cools: somebody knows that its machine is gone.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn end_cooling(&self, build: BuildId) -> Result<(), StoreError> {
+        let sql = "UPDATE builds SET not_before = 0 WHERE id = $1 AND state = 'pending'";
+        self.0.execute(sql, [build.uuid().into()]).await?;
+        Ok(())
+    }
+
     async fn write_requeue(&self, build: &Build, not_before: Timestamp, runs: i32) -> Result<(), StoreError> {
         let sql = "UPDATE builds SET state = 'pending', builder_id = NULL, not_before = $2, runs = $3,
                    started_at = NULL WHERE id = $1";

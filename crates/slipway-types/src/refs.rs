@@ -96,7 +96,10 @@ const fn prefix(kind: RefKind) -> &'static str {
 }
 
 /// git-check-ref-format(1), rules 1 to 10, for what stands after `refs/heads/`.
-#[expect(clippy::case_sensitive_file_extension_comparisons, reason = "git compares it so")]
+#[expect(
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "git compares it so"
+)]
 fn check_ref_name(name: &str) -> Result<(), NameError> {
     const WHAT: &str = "a branch or tag name";
     if name.is_empty() {

@@ -132,7 +132,9 @@ impl Config {
 
     /// Where the key-encryption key lies.
     pub(crate) fn key_file(&self) -> PathBuf {
-        self.key_file.clone().unwrap_or_else(|| self.data_dir.join("slipway.key"))
+        self.key_file
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("slipway.key"))
     }
 }
 
@@ -158,7 +160,10 @@ mod tests {
     fn an_unknown_option_in_the_file_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "slotz = 7\n").unwrap();
-        let flags = ServeFlags { config: Some(file.path().to_owned()), ..ServeFlags::default() };
+        let flags = ServeFlags {
+            config: Some(file.path().to_owned()),
+            ..ServeFlags::default()
+        };
         assert!(format!("{:#}", Config::from(&flags).unwrap_err()).contains("slotz"));
     }
 
@@ -171,7 +176,10 @@ mod tests {
              client_id = \"id\"\nclient_secret = \"canary-secret\"\n",
         )
         .unwrap();
-        let flags = ServeFlags { config: Some(file.path().to_owned()), ..ServeFlags::default() };
+        let flags = ServeFlags {
+            config: Some(file.path().to_owned()),
+            ..ServeFlags::default()
+        };
         let config = Config::from(&flags).unwrap();
         assert_eq!(config.forges.len(), 1);
         assert!(!format!("{config:?}").contains("canary"));

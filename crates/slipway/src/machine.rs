@@ -32,8 +32,13 @@ fn run_pipeline(docker_host: Option<String>) -> Result<()> {
     let program = std::env::current_exe().context("this program's own path is gone")?;
     let work = std::env::current_dir().context("the machine's directory is gone")?;
     let askpass = vec![program.into(), "machine".into(), "askpass".into()];
-    let options = Options { docker_host, ..Options::new(work, askpass) };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let options = Options {
+        docker_host,
+        ..Options::new(work, askpass)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(pipeline::run(tokio::io::stdin(), tokio::io::stdout(), options))?;
     // A thread of the runtime still reads standard input, and would be waited for.
     runtime.shutdown_background();

@@ -34,12 +34,17 @@ async fn run(config: Config) -> Result<()> {
     let keys = slipway_vault::load_or_create(&config.key_file()).context("the key file cannot be used")?;
     let database = match &config.database_url {
         Some(url) => Options::Postgres { url: url.clone() },
-        None => Options::Sqlite { directory: config.data_dir.clone() },
+        None => Options::Sqlite {
+            directory: config.data_dir.clone(),
+        },
     };
     let store = Store::open(&database, Arc::new(Vault::new(keys))).await?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}: is another server running there?", config.listen))?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {}: is another server running there?",
+            config.listen
+        )
+    })?;
     let app = App::new(store.clone(), settings(&config)?).await?;
 
     let stop = CancellationToken::new();
@@ -50,7 +55,8 @@ async fn run(config: Config) -> Result<()> {
     let builder = tokio::spawn(builder(&config, &app, stop.clone())?);
     let server = axum::serve(
         listener,
-        app.router().into_make_service_with_connect_info::<std::net::SocketAddr>(),
+        app.router()
+            .into_make_service_with_connect_info::<std::net::SocketAddr>(),
     )
     .with_graceful_shutdown(stop.clone().cancelled_owned());
     let server = tokio::spawn(std::future::IntoFuture::into_future(server));
@@ -80,7 +86,10 @@ fn settings(config: &Config) -> Result<Settings> {
         client_id: entry.client_id.clone(),
         client_secret: Some(entry.client_secret.clone()),
     });
-    Ok(Settings { public_url: config.public_url()?, forges: forges.collect() })
+    Ok(Settings {
+        public_url: config.public_url()?,
+        forges: forges.collect(),
+    })
 }
 
 /// The embedded builder, on this host's own engine.
@@ -110,7 +119,9 @@ fn builder(
             return stop.cancelled().await;
         }
         // What runs when the server stops is given back, and taken up again after the start.
-        Builder::new(coordinator, driver, config, stop.clone(), stop).run().await;
+        Builder::new(coordinator, driver, config, stop.clone(), stop)
+            .run()
+            .await;
     })
 }
 
@@ -134,8 +145,12 @@ fn log_to_stderr(json: bool) {
     let filter = EnvFilter::try_from_env("SLIPWAY_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
     let registry = tracing_subscriber::registry().with(filter);
     if json {
-        registry.with(fmt::layer().json().with_writer(std::io::stderr)).init();
+        registry
+            .with(fmt::layer().json().with_writer(std::io::stderr))
+            .init();
     } else {
-        registry.with(fmt::layer().with_writer(std::io::stderr).with_ansi(false)).init();
+        registry
+            .with(fmt::layer().with_writer(std::io::stderr).with_ansi(false))
+            .init();
     }
 }

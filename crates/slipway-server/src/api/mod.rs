@@ -42,10 +42,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{
-    app::App,
-    failure::{self, Failure},
-};
+use crate::{app::App, failure::Failure, web};
 
 /// The longest body that is read, in bytes.
 const BODY_LIMIT: usize = 1 << 20;
@@ -57,7 +54,7 @@ pub fn routes(app: App) -> Router {
         .route("/api/{*rest}", any(nothing))
         .layer(from_fn_with_state(app.clone(), idempotency::once))
         .layer(from_fn(etag::name))
-        .layer(CatchPanicLayer::custom(panicked))
+        .layer(CatchPanicLayer::custom(web::panicked))
         .layer(from_fn(problem::draw))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(app)
@@ -91,13 +88,4 @@ fn described() -> OpenApiRouter<App> {
 
 async fn nothing() -> Failure {
     Failure::not_found()
-}
-
-fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> axum::response::Response {
-    use axum::response::IntoResponse as _;
-    Failure::new(
-        failure::INTERNAL,
-        "It came upon something that was thought impossible.",
-    )
-    .into_response()
 }

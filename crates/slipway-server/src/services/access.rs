@@ -67,7 +67,9 @@ impl Caller {
         if self.ceiling() == Level::Owner {
             return Ok(());
         }
-        Err(ServiceError::Forbidden { needed: "an access token of scope `admin`" })
+        Err(ServiceError::Forbidden {
+            needed: "an access token of scope `admin`",
+        })
     }
 
     /// The session, for what only a browser does.

@@ -167,6 +167,6 @@ mod tests {
             assert!(scale.lines().len() <= 9);
             assert!(scale.y(Duration::from_secs(seconds)) >= TOP - 0.01);
         }
-        assert!((Scale::of(Duration::from_secs(60)).y(Duration::ZERO) - BASE).abs() < 0.01);
+        assert!((Scale::of(Duration::from_mins(1)).y(Duration::ZERO) - BASE).abs() < 0.01);
     }
 }

@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn tries_run_out_and_come_back_with_the_next_window() {
-        let limit = Limit::new(2, Duration::from_secs(60));
+        let limit = Limit::new(2, Duration::from_mins(1));
         let start = Instant::now();
         assert_eq!(limit.take(&"a", start), Ok(1));
         assert_eq!(limit.take(&"a", start), Ok(0));
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn success_forgets_the_tries() {
-        let limit = Limit::new(1, Duration::from_secs(60));
+        let limit = Limit::new(1, Duration::from_mins(1));
         let now = Instant::now();
         limit.take(&"a", now).unwrap();
         limit.forget(&"a");
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn strangers_cannot_fill_the_memory() {
-        let limit = Limit::new(1, Duration::from_secs(60));
+        let limit = Limit::new(1, Duration::from_mins(1));
         let now = Instant::now();
         for key in 0..KEYS + 100 {
             limit.take(&key, now).unwrap();

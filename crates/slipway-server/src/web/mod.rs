@@ -246,7 +246,7 @@ async fn healthz(State(app): State<App>) -> impl IntoResponse {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands it over so")]
-fn panicked(what: Box<dyn std::any::Any + Send + 'static>) -> axum::response::Response {
+pub(crate) fn panicked(what: Box<dyn std::any::Any + Send + 'static>) -> axum::response::Response {
     let said = what
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

@@ -300,7 +300,7 @@ mod tests {
             ]
         );
         assert_eq!(when(now, now).exact, "2027-01-15 08:00:00 UTC");
-        assert_eq!(when(now.plus(Duration::from_secs(600)), now).words, "in 10 min");
+        assert_eq!(when(now.plus(Duration::from_mins(10)), now).words, "in 10 min");
     }
 
     #[test]

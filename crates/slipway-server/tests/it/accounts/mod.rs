@@ -1,7 +1,5 @@
 //! Linking, configuring and unlinking against the simulated forge, told as a person would do it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 mod configuring;
 mod forges;
 mod linking;

@@ -176,7 +176,7 @@ async fn a_shared_account_is_let_go_of_but_not_revoked() {
         .await
         .unwrap();
     assert!(!preview.may_revoke);
-    assert_eq!(preview.others, [org.clone()]);
+    assert_eq!(preview.others, std::slice::from_ref(&org));
     world
         .unlinking
         .unlink(&ada, &slug("ada"), "github", ALL)

@@ -97,6 +97,20 @@ impl World {
             .expect(201)
     }
 
+    /// Calls a trigger that was called this moment: where the machine was too slow for that to be so, once more.
+    async fn call_again(&self, id: &str, path: &str) -> Answer {
+        for _ in 0..20 {
+            let tx = self.site.database.store.begin().await.unwrap();
+            tx.triggers().used(id.parse().unwrap()).await.unwrap();
+            tx.commit().await.unwrap();
+            let answer = self.site.nobody().ask(Method::POST, path, &[], "").await;
+            if answer.status != 200 {
+                return answer;
+            }
+        }
+        panic!("a trigger can be called again at once");
+    }
+
     /// What a builder would write.
     async fn write_log(&self, pieces: &[&str]) {
         let store = &self.site.database.store;
@@ -329,17 +343,19 @@ async fn a_build_trigger_is_called_as_at_docker_hub() {
 
     let anybody = world.site.nobody();
     let form = [("content-type", "application/x-www-form-urlencoded")];
+    // It is nobody's call, so a key is nobody's either.
+    let with_key = [form[0], ("idempotency-key", "k")];
     let called = anybody
-        .ask(Method::POST, &path, &form, "docker_tag=latest")
+        .ask(Method::POST, &path, &with_key, "docker_tag=latest")
         .await
         .expect(200);
     assert_eq!(called.json["queued"][0]["number"], 1);
-    let soon = anybody
-        .ask(Method::POST, &path, &[], "")
+    let id = made.json["id"].as_str().unwrap();
+    let soon = world
+        .call_again(id, &path)
         .await
         .expect_problem(429, "rate_limited");
     assert_eq!(soon.header("retry-after"), "1");
-    let id = made.json["id"].as_str().unwrap();
     admin.delete(&format!("{triggers}/{id}")).await.expect(204);
     anybody
         .ask(Method::POST, &path, &[], "")

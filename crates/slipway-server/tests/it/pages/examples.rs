@@ -132,6 +132,7 @@ fn side() -> SideNav {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as the views hold it")]
 fn digest(of: &str) -> Option<(String, Copy)> {
     Some((
         words::short_digest(DIGEST),

@@ -73,7 +73,7 @@ impl Scene {
         assert!(page.body.contains(&callback), "the page says what to paste");
         let client = self
             .provider()
-            .register_client(NewOAuthClient::new("Slipway", &*callback));
+            .register_client(NewOAuthClient::new("Slipway", &callback));
         let provider = self.provider();
         let fields = |secret| {
             [
