@@ -239,7 +239,8 @@ fn working_client(host: &str, directory: &Path) -> Result<PathBuf, PartError> {
     for client in programs::all_named("docker") {
         match programs::run(
             docker(&client, host, &config)
-                .args(["build", "--quiet"])
+                // To our standard output: the engine may be somebody's, and keeps no image of this.
+                .args(["build", "--quiet", "--output", "-"])
                 .arg(&context),
         ) {
             Ok(_) => return Ok(client),

@@ -36,12 +36,7 @@ struct Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = Args::parse();
-    let outcome = tokio::select! {
-        outcome = run(&args) => outcome,
-        outcome = interrupted() => outcome.and_then(|()| if args.once { bail!("interrupted") } else { Ok(()) }),
-    };
-    match outcome {
+    match run(&Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing can be done about a closed standard error.
@@ -61,6 +56,14 @@ async fn interrupted() -> Result<()> {
         _ = hung_up.recv() => {}
     }
     Ok(())
+}
+
+/// Does `work`, unless somebody wants this to end before.
+async fn unless_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        done = work => done,
+        outcome = interrupted() => outcome.and_then(|()| bail!("interrupted")),
+    }
 }
 
 async fn run(args: &Args) -> Result<()> {
@@ -85,7 +88,7 @@ async fn run(args: &Args) -> Result<()> {
     if let Some(engine) = found.clone() {
         new = new.engine(engine);
     }
-    let world = new.start().await?;
+    let world = unless_interrupted(new.start()).await?;
     say(&format!(
         "Slipway is at {}, the registry at {}",
         world.serve.url(),
@@ -93,9 +96,10 @@ async fn run(args: &Args) -> Result<()> {
     ))?;
 
     let outcome = if args.once {
-        once(&world).await
+        unless_interrupted(once(&world)).await
     } else {
-        stay(&world, &directory).await
+        unless_interrupted(explain(&world, &directory)).await?;
+        interrupted().await
     };
     let stopped = world.serve.stop().await;
     if found.is_some() {
@@ -171,8 +175,8 @@ async fn checked(
     Ok(image)
 }
 
-/// Says how to do it by hand, and stays until it is interrupted.
-async fn stay(world: &World, directory: &Path) -> Result<()> {
+/// Says how to do it by hand.
+async fn explain(world: &World, directory: &Path) -> Result<()> {
     let password = world.account.password.expose_secret();
     let mut clones = String::new();
     for kind in [Kind::GitHub, Kind::Bitbucket] {
@@ -199,8 +203,7 @@ Everything is in {directory}. Ctrl-C stops it all.",
         login = world.account.login,
         registry = world.registry.host,
         directory = directory.display(),
-    ))?;
-    std::future::pending().await
+    ))
 }
 
 /// The engine that a `docker` without options would use, if one is there.
