@@ -68,6 +68,9 @@ impl InProcess {
         loop {
             let tx = self.store.begin().await?;
             let Some(build) = tx.leases().take(builder).await? else {
+                // Ended here and now: dropped, it would keep its locks a moment longer, and whoever asks next would
+                // leave the namespace out.
+                tx.commit().await?;
                 return Ok(None);
             };
             finish::push_status(&tx, &build).await?;
@@ -194,10 +197,9 @@ impl InProcess {
     ) -> Result<Fence, StoreError> {
         let tx = self.store.begin().await?;
         let held = tx.leases().hold(build, lease).await?;
+        // Where it has to wait nothing was granted, and the locks are let go at once.
         let fence = tx.tag_heads().fence(&held, tags).await?;
-        if matches!(fence, Fence::Answered(_)) {
-            tx.commit().await?;
-        }
+        tx.commit().await?;
         Ok(fence)
     }
 
