@@ -18,6 +18,7 @@
 mod access_tokens;
 mod aggregate;
 mod audit;
+mod build_lists;
 mod build_tags;
 mod builders;
 mod builds;
@@ -62,9 +63,10 @@ mod verdicts;
 
 pub use access_tokens::{AccessToken, AccessTokens, NewAccessToken};
 pub use audit::{Act, Audit, AuditOf, NewAct};
+pub use build_lists::Line;
 pub use build_tags::{BuildTag, TagResult};
 pub use builders::{Builder, BuilderFacts, BuilderState, Builders};
-pub use builds::{Build, BuildPlan, Builds, COOLING, CancelWish, Ending, Line, NewBuild};
+pub use builds::{Build, BuildPlan, Builds, COOLING, CancelWish, Ending, NewBuild};
 pub use configurations::{Configuration, ConfigurationFields, Configurations, StoredRule};
 pub use connect::{Options, Store};
 pub use credentials::{Credential, CredentialOf, Credentials, Tokens};

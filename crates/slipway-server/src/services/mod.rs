@@ -29,12 +29,14 @@ pub mod registries;
 pub mod reports;
 pub mod repositories;
 mod resources;
+pub mod retry;
 pub mod source_providers;
 pub mod sources;
 pub mod spec;
 pub mod status;
 pub mod timeline;
 pub mod unlinking;
+pub mod waiting;
 pub mod wake;
 
 pub use access::{Access, Caller, Granted, Via};

@@ -1,29 +1,28 @@
-//! The queue as people use it: trigger, cancel, retry, build as newest; what waits, where, and why.
+//! The queue as people use it: trigger and cancel; [`retry`](super::retry) and [`waiting`](super::waiting) are its too.
 //!
 //! What a person asks for is observed first, so that what is built is what is there; and it is a change or a build
 //! like any other, decided and admitted by the same rules, so that nothing jumps the order of a tag.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use slipway_rules::BuildRule;
 use slipway_store::{
-    Build, CancelWish, Configuration, Ending, Enrichment, NewBuild, NewHead, RuleVerdict, SourceRepository,
-    Store, StoreError, Subject, Wish,
+    Build, CancelWish, Configuration, Ending, Enrichment, NewHead, RuleVerdict, SourceRepository, Store,
+    StoreError, Subject, Wish,
 };
 use slipway_types::{
-    BuildId, ChangeId, CommitSha, ConfigurationId, NamespaceId, RefName, RuleId, Timestamp, UserId,
-    build::{BuildState, Cause, Hold},
+    BuildId, ChangeId, CommitSha, ConfigurationId, RefName, RuleId, UserId, build::Cause,
     decision::NotAdmitted,
 };
 
 use super::{
     ask::AskError,
     bells::Bells,
-    decide::{self, Decide},
+    decide::Decide,
     finish,
     observe::{Observe, Saying},
-    plan::{self, Target},
 };
+pub use super::{retry::RetryWith, waiting::Waiting};
 
 /// What to trigger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,15 +50,6 @@ pub struct Triggered {
     pub change: Option<ChangeId>,
     /// What each rule said, and what was queued. Empty while that is still to be decided.
     pub verdicts: Vec<RuleVerdict>,
-}
-
-/// Whose configuration a repeated build gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryWith {
-    /// The rule as it is now.
-    TodaysConfiguration,
-    /// What was decided then. Variables and logins are always today's.
-    AsItWas,
 }
 
 /// Why somebody's wish was not granted.
@@ -131,28 +121,13 @@ fn refusal(why: NotAdmitted) -> &'static str {
     }
 }
 
-/// A build that runs or waits.
-#[derive(Debug, Clone)]
-pub struct Waiting {
-    /// The build.
-    pub build: Build,
-    /// Its place among the namespace's waiting builds, from 1; none if it runs.
-    pub position: Option<usize>,
-    /// Why it cannot be leased yet; none if it runs, or only waits for a free builder.
-    pub hold: Option<Hold>,
-    /// How long builds of its rule usually run.
-    pub usual: Option<Duration>,
-    /// How long until it ends (running) or begins (waiting), by what is usual; none where nothing is known.
-    pub estimate: Option<Duration>,
-}
-
 /// The queue.
 #[derive(Debug, Clone)]
 pub struct Queue {
-    store: Store,
+    pub(super) store: Store,
     observe: Observe,
     decide: Decide,
-    bells: Bells,
+    pub(super) bells: Bells,
 }
 
 impl Queue {
@@ -361,126 +336,6 @@ impl Queue {
         self.bells.builds.ring(id);
         Ok(build)
     }
-
-    /// Repeats a build: the same commit, at the same place in the order. Tags that a newer build has moved since stay
-    /// where they are.
-    ///
-    /// # Errors
-    /// [`QueueError`]
-    pub async fn retry(
-        &self,
-        build: BuildId,
-        with: RetryWith,
-        by: Option<UserId>,
-    ) -> Result<Build, QueueError> {
-        self.again(build, with, by, false).await
-    }
-
-    /// Builds a commit once more as if it were the newest: with a fresh place in the order, so that its tags move to
-    /// it whatever was built since.
-    ///
-    /// # Errors
-    /// [`QueueError`]
-    pub async fn build_as_newest(
-        &self,
-        build: BuildId,
-        with: RetryWith,
-        by: Option<UserId>,
-    ) -> Result<Build, QueueError> {
-        self.again(build, with, by, true).await
-    }
-
-    async fn again(
-        &self,
-        id: BuildId,
-        with: RetryWith,
-        by: Option<UserId>,
-        newest: bool,
-    ) -> Result<Build, QueueError> {
-        let tx = self.store.begin().await?;
-        tx.builds().lock_queue().await?;
-        let old = tx.builds().find(id).await?.ok_or(QueueError::NoBuild)?;
-        if !old.state.is_final() {
-            return Err(QueueError::HasNotEnded);
-        }
-        let id = old.new.configuration.ok_or(QueueError::NoConfiguration)?;
-        let configuration = tx
-            .configurations()
-            .find(id)
-            .await?
-            .ok_or(QueueError::NoConfiguration)?;
-        let source = tx.source_repositories().get(old.new.source).await?;
-        if let Some(why) = decide::forbidden(&tx, &source, &configuration, old.new.plan.external).await? {
-            return Err(QueueError::NotAdmitted(why));
-        }
-        let mut new = NewBuild {
-            cause: Cause::Retried,
-            actor: by,
-            retry_of: Some(old.id),
-            ..old.new.clone()
-        };
-        if with == RetryWith::TodaysConfiguration {
-            todays(&tx, &source, &configuration, &mut new).await?;
-        }
-        let pending = tx.builds().count_pending(new.namespace).await?;
-        if pending >= tx.plans().of(new.namespace).await?.pending.into() {
-            return Err(QueueError::NotAdmitted(NotAdmitted::QueueFull));
-        }
-        if newest {
-            new.seq = tx.ref_changes().next_seq().await?;
-        }
-        let build = tx.builds().queue(&new).await?;
-        finish::push_status(&tx, &build).await?;
-        tx.commit().await?;
-        self.bells.queue.ring();
-        self.bells.outbox.up();
-        Ok(build)
-    }
-
-    /// A namespace's builds that run or wait, in the order in which they would be leased, with what keeps them.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn waiting(&self, namespace: NamespaceId) -> Result<Vec<Waiting>, StoreError> {
-        let plan = self.store.plans().of(namespace).await?;
-        let builds = self.store.builds().unfinished(namespace).await?;
-        let running = builds
-            .iter()
-            .filter(|build| build.state == BuildState::InProgress)
-            .count();
-        let full = running as i64 >= plan.concurrency.into();
-        let now = Timestamp::now();
-        let mut all = Vec::new();
-        let mut position = 0;
-        let mut ahead = Ahead::new(plan.concurrency.max(1) as usize);
-        for build in builds {
-            let usual = match build.new.rule {
-                Some(rule) => self.store.builds().usual_duration(rule).await?,
-                None => None,
-            };
-            let runs = build.state == BuildState::InProgress;
-            let estimate = if runs {
-                let left = build
-                    .started_at
-                    .zip(usual)
-                    .map(|(at, usual)| usual.saturating_sub(now.since(at)));
-                ahead.takes(left);
-                left
-            } else {
-                ahead.begins(usual)
-            };
-            position += usize::from(!runs);
-            let hold = if runs { None } else { hold(&build, full, now) };
-            all.push(Waiting {
-                position: (!runs).then_some(position),
-                hold,
-                usual,
-                estimate,
-                build,
-            });
-        }
-        Ok(all)
-    }
 }
 
 /// Where a branch or tag is, and the change, if that is news.
@@ -493,84 +348,4 @@ struct Looked {
 fn writes(rule: &BuildRule, name: &RefName, tag: &str) -> bool {
     rule.tags_for(name)
         .is_some_and(|tags| tags.tags.iter().any(|one| one.as_str() == tag))
-}
-
-/// Puts today's rule in place of the one that a build had.
-async fn todays(
-    tx: &slipway_store::Tx,
-    source: &SourceRepository,
-    configuration: &Configuration,
-    new: &mut NewBuild,
-) -> Result<(), QueueError> {
-    let rules = tx.configurations().rules(configuration.id).await?;
-    let stored = rules
-        .into_iter()
-        .find(|rule| Some(rule.id) == new.rule)
-        .ok_or(QueueError::NoRule)?;
-    let rule = BuildRule::parse(stored.id, stored.fields).map_err(|_| QueueError::NoRule)?;
-    let mut target = Target {
-        git_ref: new.git_ref.clone(),
-        fetch_ref: new.plan.fetch_ref.clone(),
-        tags: new.plan.tags.clone(),
-        tags_as_written: new.plan.tags_as_written.clone(),
-        external: new.plan.external,
-        message: new.plan.message.clone(),
-        author: new.plan.author.clone(),
-    };
-    // A test keeps `this`; a rule that does not match any more keeps what it gave then.
-    if let (None, slipway_types::build::Purpose::Push, Some(tags)) =
-        (new.pull_request, new.purpose, rule.tags_for(&new.git_ref))
-        && !tags.tags.is_empty()
-    {
-        target.tags = tags.tags;
-        target.tags_as_written = tags.as_written;
-    }
-    let made = plan::make(tx, source, configuration, &rule, &target).await?;
-    new.plan = made.plan;
-    new.time_limit_s = made.time_limit_s;
-    Ok(())
-}
-
-/// Why a build that waits cannot be leased yet.
-fn hold(build: &Build, full: bool, now: Timestamp) -> Option<Hold> {
-    if !build.ready {
-        return Some(Hold::Predecessor);
-    }
-    if build.not_before > now {
-        return Some(Hold::Cooling);
-    }
-    full.then_some(Hold::Concurrency)
-}
-
-/// When places become free, as far as is known.
-struct Ahead {
-    /// Until when each place is taken, from now; none: nobody knows.
-    places: Vec<Option<Duration>>,
-    size: usize,
-}
-
-impl Ahead {
-    fn new(size: usize) -> Self {
-        Self {
-            places: Vec::new(),
-            size,
-        }
-    }
-
-    /// A build takes a place for so long.
-    fn takes(&mut self, left: Option<Duration>) {
-        self.places.push(left);
-    }
-
-    /// When a build that waits begins, if it takes the next free place for as long as is usual.
-    fn begins(&mut self, usual: Option<Duration>) -> Option<Duration> {
-        if self.places.len() < self.size {
-            self.places.push(usual);
-            return Some(Duration::ZERO);
-        }
-        let known: Option<Vec<Duration>> = self.places.iter().copied().collect();
-        let (place, begins) = known?.into_iter().enumerate().min_by_key(|(_, until)| *until)?;
-        self.places[place] = usual.map(|usual| begins + usual);
-        Some(begins)
-    }
 }
