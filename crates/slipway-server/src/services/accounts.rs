@@ -16,7 +16,7 @@ use slipway_store::{
 use slipway_types::{AccessTokenId, SessionId, SlugName, Timestamp, UserId, rights::TokenScope};
 use slipway_vault::TokenHash;
 
-use super::{Caller, ServiceError};
+use super::{Caller, ServiceError, names};
 
 /// How long a session lives without being used.
 pub const SESSION_TERM: Duration = Duration::from_hours(14 * 24);
@@ -74,9 +74,7 @@ impl Accounts {
         password: &SecretString,
         origin: &Origin,
     ) -> Result<SignedIn, ServiceError> {
-        let name: SlugName = name
-            .parse()
-            .map_err(|e| ServiceError::invalid("name", format!("{e}")))?;
+        let name = names::of_namespace(name)?;
         let hash = hash_password(password).await?;
         let tx = self.store.begin().await?;
         if tx.users().count().await? != 0 {
@@ -121,9 +119,7 @@ impl Accounts {
         password: &SecretString,
         is_admin: bool,
     ) -> Result<UserId, ServiceError> {
-        let name: SlugName = name
-            .parse()
-            .map_err(|e| ServiceError::invalid("name", format!("{e}")))?;
+        let name = names::of_namespace(name)?;
         let hash = hash_password(password).await?;
         let tx = self.store.begin().await?;
         let new = NewUser {

@@ -20,6 +20,7 @@ pub mod idempotency;
 pub mod linked_forges;
 pub mod linking;
 pub mod links;
+mod names;
 pub mod observe;
 pub mod organizations;
 pub mod outbox;

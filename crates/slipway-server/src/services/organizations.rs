@@ -3,7 +3,7 @@
 use slipway_store::{Member, Namespace, Store, StoreError, Team};
 use slipway_types::{NamespaceId, SlugName, TeamId, rights::Role};
 
-use super::{Access, Caller, ServiceError, act};
+use super::{Access, Caller, ServiceError, act, names};
 
 /// Organizations.
 #[derive(Debug, Clone)]
@@ -35,9 +35,7 @@ impl Organizations {
     /// [`ServiceError::Invalid`] for a name that cannot be used, [`ServiceError::Conflict`] when it is taken.
     pub async fn create(&self, caller: &Caller, name: &str) -> Result<NamespaceId, ServiceError> {
         caller.entire()?;
-        let name: SlugName = name
-            .parse()
-            .map_err(|e| ServiceError::invalid("name", format!("{e}")))?;
+        let name = names::of_namespace(name)?;
         let tx = self.store.begin().await?;
         let id = tx
             .namespaces()
