@@ -28,7 +28,7 @@ use crate::{
     failure::{self, Failure},
     services::{
         build_logs::{BuildLogs, LINES, LogHead},
-        reports::{LogEvent, LogPlace},
+        follow::{LogEvent, LogPlace},
     },
 };
 
@@ -236,8 +236,8 @@ async fn events(
     };
     // An error ends the stream; its reader asks again from where it was.
     let told = app
-        .reports
-        .follow(build.id, from)
+        .follow
+        .build(build.id, from)
         .take_while(|event| std::future::ready(event.is_ok()));
     let events = told
         .filter_map(|event| std::future::ready(event.ok()))

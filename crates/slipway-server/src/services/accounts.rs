@@ -11,12 +11,12 @@ use argon2::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use slipway_store::{
-    AccessToken, NewAccessToken, NewAct, NewSession, NewUser, Session, Store, StoreError, User,
+    AccessToken, NewAccessToken, NewAct, NewSession, NewUser, Session, Store, StoreError, Tx, User,
 };
 use slipway_types::{AccessTokenId, SessionId, SlugName, Timestamp, UserId, rights::TokenScope};
 use slipway_vault::TokenHash;
 
-use super::{Caller, ServiceError, names};
+use super::{Access, Caller, ServiceError, names};
 
 /// How long a session lives without being used.
 pub const SESSION_TERM: Duration = Duration::from_hours(14 * 24);
@@ -83,35 +83,24 @@ impl Accounts {
                 message: "the administrator was created already: sign in".to_owned(),
             });
         }
-        let new = NewUser {
-            name: &name,
-            display_name: name.as_str(),
-            email: None,
-            password_hash: &hash,
-            is_admin: true,
-        };
-        let user = tx.users().insert(&new).await?;
-        tx.namespaces().insert(&name, Some(user), "standard").await?;
+        let user = insert(&tx, &name, &hash, true).await?;
         tx.audit()
             .record(&NewAct {
                 user: Some(user),
                 actor: name.as_str(),
                 address: Some(&origin.address),
-                namespace: None,
-                repository: None,
-                act: "user.created",
-                object: name.as_str(),
-                detail: serde_json::json!({ "administrator": true }),
+                ..created(&name, true)
             })
             .await?;
         tx.commit().await?;
         self.start_session(user, origin).await
     }
 
-    /// Creates a person, with a namespace of their own.
+    /// Creates a person, with a namespace of their own. An administrator's act.
     ///
     /// # Errors
-    /// [`ServiceError::Conflict`] when the name is taken, [`ServiceError::Invalid`] for what cannot be used.
+    /// [`ServiceError::Forbidden`] for anybody else, [`ServiceError::Conflict`] when the name is taken,
+    /// [`ServiceError::Invalid`] for what cannot be used.
     pub async fn create(
         &self,
         by: &Caller,
@@ -119,31 +108,17 @@ impl Accounts {
         password: &SecretString,
         is_admin: bool,
     ) -> Result<UserId, ServiceError> {
+        Access::new(self.store.clone()).administrator(by)?;
         let name = names::of_namespace(name)?;
         let hash = hash_password(password).await?;
         let tx = self.store.begin().await?;
-        let new = NewUser {
-            name: &name,
-            display_name: name.as_str(),
-            email: None,
-            password_hash: &hash,
-            is_admin,
-        };
-        let user = tx.users().insert(&new).await.map_err(|e| taken(e, &name))?;
-        tx.namespaces()
-            .insert(&name, Some(user), "standard")
-            .await
-            .map_err(|e| taken(e, &name))?;
+        let user = insert(&tx, &name, &hash, is_admin).await?;
         tx.audit()
             .record(&NewAct {
                 user: Some(by.user),
                 actor: by.name.as_str(),
                 address: by.address.as_deref(),
-                namespace: None,
-                repository: None,
-                act: "user.created",
-                object: name.as_str(),
-                detail: serde_json::json!({ "administrator": is_admin }),
+                ..created(&name, is_admin)
             })
             .await?;
         tx.commit().await?;
@@ -322,6 +297,40 @@ impl Accounts {
             .await?;
         tx.commit().await?;
         Ok(())
+    }
+}
+
+/// A person, and the namespace that is their own.
+async fn insert(
+    tx: &Tx,
+    name: &SlugName,
+    password_hash: &str,
+    is_admin: bool,
+) -> Result<UserId, ServiceError> {
+    let new = NewUser {
+        name,
+        display_name: name.as_str(),
+        email: None,
+        password_hash,
+        is_admin,
+    };
+    let user = tx.users().insert(&new).await.map_err(|e| taken(e, name))?;
+    let own = tx.namespaces().insert(name, Some(user), "standard").await;
+    own.map_err(|e| taken(e, name))?;
+    Ok(user)
+}
+
+/// That somebody was created; by whom is the caller's to say.
+fn created(name: &SlugName, is_admin: bool) -> NewAct<'_> {
+    NewAct {
+        user: None,
+        actor: "",
+        address: None,
+        namespace: None,
+        repository: None,
+        act: "user.created",
+        object: name.as_str(),
+        detail: serde_json::json!({ "administrator": is_admin }),
     }
 }
 

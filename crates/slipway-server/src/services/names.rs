@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn the_first_part_of_every_address_is_reserved() {
-        // `.route("/…"` of the pages and `/hooks`; the API and its problems are one part each.
+        // Every quoted path of the pages and of `/hooks`; the API and its problems are one part each.
         let sources = [
             include_str!("../web/mod.rs"),
             include_str!("../receive/mod.rs"),

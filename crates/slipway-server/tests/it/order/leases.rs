@@ -8,7 +8,7 @@ use slipway_server::{
     loops::reap::{Heartbeats, reap_one},
     services::{
         coordinator::TERM,
-        reports::{LogEvent, LogPlace},
+        follow::{LogEvent, LogPlace},
     },
 };
 use slipway_store::Plan;
@@ -139,7 +139,7 @@ story! {
         world.coordinator.report(build, lease, log(2, "two\n")).await.unwrap();
         world.coordinator.report(build, lease, log(3, "three\n")).await.unwrap();
 
-        let chunks = world.reports.log(build, lease, 0).await.unwrap();
+        let chunks = world.store.logs().read(build, lease, 0, 64).await.unwrap();
         let text: String = chunks.iter().map(|chunk| chunk.text.as_str()).collect();
         assert_eq!(text, "one\ntwo\nthree\n");
         assert_eq!(chunks.iter().map(|chunk| (chunk.byte_offset, chunk.first_line)).collect::<Vec<_>>(), [(0, 0), (4, 1), (8, 2)]);
@@ -170,11 +170,11 @@ story! {
         ];
         world.coordinator.report(build, lease, Batch { number: 1, events, log: Vec::new() }).await.unwrap();
 
-        let report = world.reports.of(build).await.unwrap().unwrap();
-        assert_eq!(report.steps, [step]);
-        assert_eq!(report.build.facts, facts);
-        assert_eq!(report.phases.len(), 1);
-        let phase = &report.phases[0];
+        assert_eq!(world.store.reports().steps(build, lease).await.unwrap(), [step]);
+        assert_eq!(world.store.builds().get(build).await.unwrap().facts, facts);
+        let phases = world.store.reports().phases(build, lease).await.unwrap();
+        assert_eq!(phases.len(), 1);
+        let phase = &phases[0];
         assert_eq!((phase.phase, phase.ok), (Phase::Build, Some(true)));
         assert_eq!(phase.ended_at.unwrap().since(phase.started_at).as_millis(), 8);
     }
@@ -187,7 +187,7 @@ story! {
         let (build, lease) = (leased.spec.build, leased.lease);
         world.coordinator.report(build, lease, log(1, "one\n")).await.unwrap();
         let follow = |from: LogPlace| {
-            let events = world.reports.follow(build, from);
+            let events = world.follow.build(build, from);
             async move {
                 let events: Vec<LogEvent> = events.try_collect().await.unwrap();
                 let text = |event: &LogEvent| match event {

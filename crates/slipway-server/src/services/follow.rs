@@ -1,10 +1,10 @@
-//! What pages and the API show of one build: its report, and its log, as it is and as it comes.
+//! Following a build: its log as it comes, from any place on, and that something changed.
 
 use std::{pin::Pin, time::Duration};
 
 use futures::{Stream, stream};
-use slipway_store::{Build, BuildTag, LogChunk, LogSize, PhaseReport, Store, StoreError};
-use slipway_types::{BuildId, LeaseNo, build::BuildState, protocol::Step};
+use slipway_store::{LogChunk, Store, StoreError};
+use slipway_types::{BuildId, LeaseNo, build::BuildState};
 
 use super::bells::{Bells, BuildListener};
 
@@ -13,25 +13,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The most chunks that are read at once.
 const CHUNKS: i64 = 64;
-
-/// Everything about one build but its log.
-#[derive(Debug, Clone)]
-pub struct BuildReport {
-    /// The build.
-    pub build: Build,
-    /// What it writes, and what came of that.
-    pub tags: Vec<BuildTag>,
-    /// The phases of its present, or last, run.
-    pub phases: Vec<PhaseReport>,
-    /// The steps of the image build.
-    pub steps: Vec<Step>,
-    /// The run whose log is shown; none before the first line.
-    pub log_run: Option<LeaseNo>,
-    /// How much log there is.
-    pub log: LogSize,
-    /// Runs that left a log, this one included: earlier ones ended with a lost builder.
-    pub runs: Vec<LeaseNo>,
-}
 
 /// A place in a build's log. In text `run:byte`, as in SSE's `Last-Event-ID`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,56 +79,22 @@ pub enum LogEvent {
 /// A build that is followed.
 pub type LogEvents = Pin<Box<dyn Stream<Item = Result<LogEvent, StoreError>> + Send>>;
 
-/// Reports.
+/// Follows builds.
 #[derive(Debug, Clone)]
-pub struct Reports {
+pub struct Follow {
     store: Store,
     bells: Bells,
 }
 
-impl Reports {
+impl Follow {
     /// Of this store.
     pub fn new(store: Store, bells: Bells) -> Self {
         Self { store, bells }
     }
 
-    /// Everything about a build but its log; `None` if there is none.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn of(&self, id: BuildId) -> Result<Option<BuildReport>, StoreError> {
-        let Some(build) = self.store.builds().find(id).await? else {
-            return Ok(None);
-        };
-        let runs = self.store.logs().runs(id).await?;
-        let log_run = runs.last().copied();
-        let log = match log_run {
-            Some(run) => self.store.logs().size(id, run).await?,
-            None => LogSize::default(),
-        };
-        Ok(Some(BuildReport {
-            tags: self.store.builds().tags(id).await?,
-            phases: self.store.reports().phases(id, build.lease).await?,
-            steps: self.store.reports().steps(id, build.lease).await?,
-            log_run,
-            log,
-            runs,
-            build,
-        }))
-    }
-
-    /// A piece of one run's log: at most 64 chunks from byte `from` on. Go on at the end of the last; empty: there
-    /// is no more (yet).
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn log(&self, build: BuildId, run: LeaseNo, from: i64) -> Result<Vec<LogChunk>, StoreError> {
-        self.store.logs().read(build, run, from, CHUNKS).await
-    }
-
     /// Follows a build from a place in its log on: what is there already, then what comes, until it has ended. A slow
     /// reader loses nothing: everything is read from the store. Dropping the stream ends it.
-    pub fn follow(&self, build: BuildId, from: LogPlace) -> LogEvents {
+    pub fn build(&self, build: BuildId, from: LogPlace) -> LogEvents {
         let follower = Follower {
             store: self.store.clone(),
             // Before the first look, so that nothing falls between.
