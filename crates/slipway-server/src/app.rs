@@ -45,6 +45,7 @@ use crate::{
         status::Status,
         timeline::Timeline,
         unlinking::Unlinking,
+        users::Users,
         wake::Wake,
     },
     web,
@@ -93,6 +94,8 @@ pub struct Services {
     pub status: Status,
     pub timeline: Timeline,
     pub unlinking: Unlinking,
+    /// The users, for administrators.
+    pub users: Users,
     /// What pages keep between requests.
     pub web: web::Shared,
     behind: Behind,
@@ -168,6 +171,7 @@ impl App {
             status: Status::new(store.clone()),
             timeline: Timeline::new(store.clone()),
             unlinking: Unlinking::new(store.clone(), queue.clone(), outbox_wake),
+            users: Users::new(store.clone()),
             web: web::Shared::default(),
             behind: Behind {
                 receive: Receive::new(

@@ -31,6 +31,7 @@ mod sources;
 mod timeline;
 mod triggered;
 mod triggers;
+mod users;
 
 use axum::{
     Router,
@@ -83,6 +84,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(registries::routes())
         .merge(access_tokens::routes())
         .merge(admin::routes())
+        .merge(users::routes())
         .merge(build_call::routes())
 }
 

@@ -1,30 +1,18 @@
-//! People: the first administrator, signing in, sessions, access tokens, passwords.
+//! A person's own account: signing in, sessions, access tokens, the password; and the first administrator.
 //!
-//! Passwords are argon2id hashes (RFC 9106, the crate's defaults: 19 MiB, 2 passes, OWASP's minimum), computed off the
-//! runtime's threads. Signing in takes the same time for a name that does not exist.
+//! Signing in takes the same time for a name that does not exist.
 
-use std::{sync::LazyLock, time::Duration};
+use std::time::Duration;
 
-use argon2::{
-    Argon2,
-    password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString, rand_core::OsRng},
-};
 use secrecy::{ExposeSecret as _, SecretString};
-use slipway_store::{
-    AccessToken, NewAccessToken, NewAct, NewSession, NewUser, Session, Store, StoreError, Tx, User,
-};
+use slipway_store::{AccessToken, NewAccessToken, NewAct, NewSession, Session, Store, User};
 use slipway_types::{AccessTokenId, SessionId, SlugName, Timestamp, UserId, rights::TokenScope};
 use slipway_vault::TokenHash;
 
-use super::{Access, Caller, ServiceError, names};
+use super::{Caller, ServiceError, names, passwords, users};
 
 /// How long a session lives without being used.
 pub const SESSION_TERM: Duration = Duration::from_hours(14 * 24);
-
-/// The shortest password that is taken, in characters (NIST SP 800-63B asks for 8 at least).
-pub const PASSWORD_MIN: usize = 10;
-/// The longest, so that hashing cannot be made to work on megabytes.
-const PASSWORD_MAX: usize = 1024;
 
 /// What a browser gets after signing in.
 #[derive(Debug)]
@@ -75,7 +63,7 @@ impl Accounts {
         origin: &Origin,
     ) -> Result<SignedIn, ServiceError> {
         let name = names::of_namespace(name)?;
-        let hash = hash_password(password).await?;
+        let hash = passwords::hash(password).await?;
         let tx = self.store.begin().await?;
         if tx.users().count().await? != 0 {
             return Err(ServiceError::Conflict {
@@ -83,46 +71,17 @@ impl Accounts {
                 message: "the administrator was created already: sign in".to_owned(),
             });
         }
-        let user = insert(&tx, &name, &hash, true).await?;
+        let user = users::insert(&tx, &name, &hash, true).await?;
         tx.audit()
             .record(&NewAct {
                 user: Some(user),
                 actor: name.as_str(),
                 address: Some(&origin.address),
-                ..created(&name, true)
+                ..users::created(&name, true)
             })
             .await?;
         tx.commit().await?;
         self.start_session(user, origin).await
-    }
-
-    /// Creates a person, with a namespace of their own. An administrator's act.
-    ///
-    /// # Errors
-    /// [`ServiceError::Forbidden`] for anybody else, [`ServiceError::Conflict`] when the name is taken,
-    /// [`ServiceError::Invalid`] for what cannot be used.
-    pub async fn create(
-        &self,
-        by: &Caller,
-        name: &str,
-        password: &SecretString,
-        is_admin: bool,
-    ) -> Result<UserId, ServiceError> {
-        Access::new(self.store.clone()).administrator(by)?;
-        let name = names::of_namespace(name)?;
-        let hash = hash_password(password).await?;
-        let tx = self.store.begin().await?;
-        let user = insert(&tx, &name, &hash, is_admin).await?;
-        tx.audit()
-            .record(&NewAct {
-                user: Some(by.user),
-                actor: by.name.as_str(),
-                address: by.address.as_deref(),
-                ..created(&name, is_admin)
-            })
-            .await?;
-        tx.commit().await?;
-        Ok(user)
     }
 
     /// Signs somebody in; none when name or password are wrong, without telling which.
@@ -146,9 +105,9 @@ impl Accounts {
         };
         let hash = match &user {
             Some(user) => self.store.users().password_hash(user.id).await?,
-            None => NOBODY.clone(),
+            None => passwords::of_nobody(),
         };
-        let right = verify_password(password, hash).await?;
+        let right = passwords::verify(password, hash).await?;
         let Some(user) = user.filter(|_| right) else {
             return Ok(None);
         };
@@ -219,13 +178,13 @@ impl Accounts {
     ) -> Result<(), ServiceError> {
         let session = caller.session()?;
         let stored = self.store.users().password_hash(caller.user).await?;
-        if !verify_password(present, stored).await? {
+        if !passwords::verify(present, stored).await? {
             return Err(ServiceError::invalid(
                 "present",
                 "this is not your present password",
             ));
         }
-        let hash = hash_password(new).await?;
+        let hash = passwords::hash(new).await?;
         let tx = self.store.begin().await?;
         tx.users().set_password_hash(caller.user, &hash).await?;
         tx.sessions().end_others(caller.user, Some(session)).await?;
@@ -298,100 +257,4 @@ impl Accounts {
         tx.commit().await?;
         Ok(())
     }
-}
-
-/// A person, and the namespace that is their own.
-async fn insert(
-    tx: &Tx,
-    name: &SlugName,
-    password_hash: &str,
-    is_admin: bool,
-) -> Result<UserId, ServiceError> {
-    let new = NewUser {
-        name,
-        display_name: name.as_str(),
-        email: None,
-        password_hash,
-        is_admin,
-    };
-    let user = tx.users().insert(&new).await.map_err(|e| taken(e, name))?;
-    let own = tx.namespaces().insert(name, Some(user), "standard").await;
-    own.map_err(|e| taken(e, name))?;
-    Ok(user)
-}
-
-/// That somebody was created; by whom is the caller's to say.
-fn created(name: &SlugName, is_admin: bool) -> NewAct<'_> {
-    NewAct {
-        user: None,
-        actor: "",
-        address: None,
-        namespace: None,
-        repository: None,
-        act: "user.created",
-        object: name.as_str(),
-        detail: serde_json::json!({ "administrator": is_admin }),
-    }
-}
-
-fn taken(error: StoreError, name: &SlugName) -> ServiceError {
-    match error {
-        StoreError::Conflict(_) => ServiceError::Conflict {
-            kind: "name_taken",
-            message: format!("the name {name} is taken: choose another"),
-        },
-        other => other.into(),
-    }
-}
-
-/// The hash of a password that nobody has: what is compared when there is no such user.
-static NOBODY: LazyLock<String> = LazyLock::new(|| {
-    let salt = SaltString::generate(&mut OsRng);
-    let hash = Argon2::default().hash_password(salt.as_str().as_bytes(), &salt);
-    hash.map(|hash| hash.to_string()).unwrap_or_default()
-});
-
-async fn hash_password(password: &SecretString) -> Result<String, ServiceError> {
-    let length = password.expose_secret().chars().count();
-    if length < PASSWORD_MIN {
-        let message = format!("a password has at least {PASSWORD_MIN} characters");
-        return Err(ServiceError::invalid("password", message));
-    }
-    if length > PASSWORD_MAX {
-        return Err(ServiceError::invalid(
-            "password",
-            format!("a password has at most {PASSWORD_MAX} characters"),
-        ));
-    }
-    let password = password.clone();
-    off_the_runtime(move || {
-        let salt = SaltString::generate(&mut OsRng);
-        let hash = Argon2::default().hash_password(password.expose_secret().as_bytes(), &salt);
-        hash.map(|hash| hash.to_string())
-            .map_err(|_| ServiceError::Internal("a password could not be hashed"))
-    })
-    .await?
-}
-
-async fn verify_password(password: &SecretString, hash: String) -> Result<bool, ServiceError> {
-    if password.expose_secret().len() > 4 * PASSWORD_MAX {
-        return Ok(false);
-    }
-    let password = password.clone();
-    off_the_runtime(move || {
-        PasswordHash::new(&hash).is_ok_and(|hash| {
-            Argon2::default()
-                .verify_password(password.expose_secret().as_bytes(), &hash)
-                .is_ok()
-        })
-    })
-    .await
-}
-
-async fn off_the_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ServiceError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| ServiceError::Internal("a computation was ended"))
 }

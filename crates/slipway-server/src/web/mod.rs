@@ -37,7 +37,7 @@ use crate::{
 };
 use pages::{
     access_tokens, build_acts, builds, configure, hub, linked_accounts, live, log, organizations, registries,
-    report, repositories, security, setup, sign_in, source_providers, timeline, unlink,
+    report, repositories, security, setup, sign_in, source_providers, timeline, unlink, users,
 };
 
 /// What pages keep between requests.
@@ -126,6 +126,11 @@ fn administration() -> Router<App> {
             post(source_providers::test),
         )
         .route("/admin/registries", get(registries::show).post(registries::add))
+        .route("/admin/users", get(users::show).post(users::create))
+        .route("/admin/users/{user}", get(users::user))
+        .route("/admin/users/{user}/password", post(users::set_password))
+        .route("/admin/users/{user}/disable", post(users::disable))
+        .route("/admin/users/{user}/enable", post(users::enable))
 }
 
 fn linking() -> Router<App> {

@@ -18,6 +18,7 @@ pub mod sign_in;
 pub mod source_providers;
 pub mod timeline;
 pub mod unlink;
+pub mod users;
 
 use askama::Template;
 use axum::{
@@ -223,6 +224,7 @@ pub(super) fn organization_settings(organization: &str, here: &'static str) -> S
 /// The administration, at the side of each of its pages.
 pub(super) fn administration(here: &'static str) -> SideNav {
     let links = [
+        ("Users", "/admin/users".to_owned()),
         ("Source providers", "/admin/source-providers".to_owned()),
         ("Registries", "/admin/registries".to_owned()),
         ("Check-list", "/setup".to_owned()),

@@ -14,7 +14,7 @@ use super::{Again, Done, Page, Told, act, frame, own_settings, to};
 use crate::{
     app::App,
     failure::Failure,
-    services::{ServiceError, accounts::PASSWORD_MIN},
+    services::{PASSWORD_MIN, ServiceError},
     web::{
         entered,
         session::SignedIn,

@@ -1,8 +1,10 @@
-//! Administration: source providers and registries.
+//! Administration: users, source providers and registries.
 
 use askama::Template;
 
-use super::{Act, Alert, CopyLine, Crumbs, Csrf, Field, Frame, Icon, Pill, SideNav, start::RegistryForm};
+use super::{
+    Act, Alert, CopyLine, Crumbs, Csrf, Field, Frame, Icon, Pill, SideNav, When, start::RegistryForm,
+};
 
 /// `/admin/source-providers`
 #[derive(Debug, Clone, Template)]
@@ -98,4 +100,80 @@ pub struct RegistryRow {
     pub login: String,
     /// Whose it is: everybody's, or one namespace's.
     pub of: String,
+}
+
+/// `/admin/users`
+#[derive(Debug, Clone, Template)]
+#[template(path = "pages/users.html")]
+pub struct UsersPage {
+    /// The frame.
+    pub frame: Frame,
+    /// The administration beside it.
+    pub side: SideNav,
+    /// What went wrong.
+    pub alert: Option<Alert>,
+    /// Everybody.
+    pub users: Vec<UserRow>,
+    /// Name and first password of somebody new.
+    pub fields: Vec<Field>,
+}
+
+impl UsersPage {
+    fn csrf(&self) -> &Csrf {
+        &self.frame.csrf
+    }
+}
+
+/// A user.
+#[derive(Debug, Clone)]
+pub struct UserRow {
+    /// "AL".
+    pub initials: String,
+    /// The name.
+    pub name: String,
+    /// Where they are managed.
+    pub href: String,
+    /// "Administrator".
+    pub role: &'static str,
+    /// Whether they can sign in.
+    pub state: Pill,
+    /// Since when they are here.
+    pub since: When,
+}
+
+/// `/admin/users/{user}`
+#[derive(Debug, Clone, Template)]
+#[template(path = "pages/user.html")]
+pub struct UserPage {
+    /// The frame.
+    pub frame: Frame,
+    /// The administration beside it.
+    pub side: SideNav,
+    /// Where it hangs.
+    pub crumbs: Crumbs,
+    /// What went wrong.
+    pub alert: Option<Alert>,
+    /// The user.
+    pub user: UserRow,
+    /// Where the password form posts to.
+    pub action: String,
+    /// What may be done to somebody else; nothing to oneself.
+    pub acts: Option<UserActs>,
+}
+
+impl UserPage {
+    fn csrf(&self) -> &Csrf {
+        &self.frame.csrf
+    }
+}
+
+/// What an administrator can do to somebody else.
+#[derive(Debug, Clone)]
+pub struct UserActs {
+    /// The new password.
+    pub password: Field,
+    /// Disable or enable.
+    pub switch: Act,
+    /// Whether they are disabled now.
+    pub is_disabled: bool,
 }

@@ -28,6 +28,7 @@ use slipway_server::services::{
     source_providers::{ProviderForm, SourceProviders},
     sources::{SourceChoice, Sources},
     unlinking::Unlinking,
+    users::Users,
 };
 use slipway_store::{RegistryFields, RepositoryFields, Store, testing::TestStore};
 use slipway_types::{RefKind, SlugName, forge::ForgeKind, rights::Role, rule::RuleFields};
@@ -44,6 +45,7 @@ struct World {
     providers: SourceProviders,
     access: Access,
     accounts: Accounts,
+    users: Users,
     linking: Linking,
     links: Links,
     sources: Sources,
@@ -94,6 +96,7 @@ impl World {
             providers: SourceProviders::new(store.clone(), forges.clone(), Arc::clone(&config)),
             access: Access::new(store.clone()),
             accounts: Accounts::new(store.clone()),
+            users: Users::new(store.clone()),
             linking: Linking::new(store.clone(), forges.clone(), Arc::clone(&config), wake.clone()),
             links: Links::new(store.clone(), forges.clone()),
             sources: Sources::new(store.clone(), forges.clone()),
@@ -159,7 +162,7 @@ impl World {
 
     /// Another person, signed in.
     async fn person(&self, by: &Caller, name: &str) -> Caller {
-        self.accounts
+        self.users
             .create(by, name, &SecretString::from(PASSWORD), false)
             .await
             .unwrap();

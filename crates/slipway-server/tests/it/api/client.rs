@@ -154,7 +154,7 @@ impl Site {
     pub(super) async fn stranger(&self) -> Program<'_> {
         let password = SecretString::from(PASSWORD);
         self.app
-            .accounts
+            .users
             .create(&self.ada, "bob", &password, false)
             .await
             .unwrap();

@@ -342,3 +342,41 @@ async fn the_kind_of_a_problem_is_an_address_that_explains_it() {
         .await
         .expect_problem(404, "not_found");
 }
+
+#[tokio::test]
+async fn only_an_administrator_creates_and_changes_users() {
+    let site = Site::start().await;
+    let admin = site.program(TokenScope::Admin).await;
+    let new = json!({ "name": "grace", "password": "a first password" });
+    let made = admin.post("/api/v1/users", new.clone()).await.expect(201);
+    assert_eq!(made.json["name"], "grace");
+    assert!(made.json.get("password").is_none());
+    admin
+        .post("/api/v1/users", new.clone())
+        .await
+        .expect_problem(409, "conflict");
+
+    let stranger = site.stranger().await;
+    stranger
+        .post("/api/v1/users", new)
+        .await
+        .expect_problem(403, "forbidden");
+    let disable = r#"{"is_disabled":true}"#;
+    for path in ["/api/v1/users/grace", "/api/v1/users/ada", "/api/v1/users/nobody"] {
+        stranger.get(path).await.expect_problem(403, "forbidden");
+        stranger
+            .ask(Method::PATCH, path, &[], disable)
+            .await
+            .expect_problem(403, "forbidden");
+    }
+    let disabled = admin
+        .ask(Method::PATCH, "/api/v1/users/bob", &[], disable)
+        .await
+        .expect(200);
+    assert!(disabled.json["disabled_at"].is_string());
+    // A token of somebody who is disabled is nobody's.
+    stranger
+        .get("/api/v1/me")
+        .await
+        .expect_problem(401, "unauthenticated");
+}

@@ -130,3 +130,67 @@ async fn an_organization_is_made_and_its_wrong_names_are_said_at_the_field() {
     let members = browser.get("/organizations/acme/members").await;
     assert!(members.body.contains("dockhand") && members.body.contains("owner"));
 }
+
+#[tokio::test]
+async fn an_administrator_lets_people_in_and_shuts_them_out() {
+    let site = Site::start().await;
+    let admin = site.administrator().await;
+    let page = admin.get("/admin/users").await;
+    let new = [
+        ("name", "grace"),
+        ("password", "a first password"),
+        ("role", "user"),
+    ];
+    let reserved = [("name", "settings"), ("password", PASSWORD), ("role", "user")];
+    let refused = admin.submit(&page, "/admin/users", &reserved).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.body.contains("aria-invalid=\"true\"") && !refused.body.contains(PASSWORD));
+    let made = admin.submit(&page, "/admin/users", &new).await;
+    assert_eq!(made.location(), "/admin/users?done=created");
+
+    let sign_in = async |password| {
+        let browser = site.browser();
+        let page = browser.get("/sign-in").await;
+        let fields = [("user", "grace"), ("password", password), ("next", "/")];
+        let answer = browser.submit(&page, "/sign-in", &fields).await;
+        (browser, answer.status)
+    };
+    let (grace, status) = sign_in("a first password").await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    for page in ["/admin/users", "/admin/users/dockhand"] {
+        assert_eq!(grace.get(page).await.status, StatusCode::FORBIDDEN, "{page}");
+    }
+
+    let page = admin.get("/admin/users/grace").await;
+    let disabled = admin.submit(&page, "/admin/users/grace/disable", &[]).await;
+    assert_eq!(disabled.location(), "/admin/users/grace?done=saved");
+    assert_eq!(
+        grace.get("/settings/security").await.status,
+        StatusCode::SEE_OTHER
+    );
+    assert_eq!(
+        sign_in("a first password").await.1,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+
+    admin.submit(&page, "/admin/users/grace/enable", &[]).await;
+    let another = [("password", "another password")];
+    admin.submit(&page, "/admin/users/grace/password", &another).await;
+    assert_eq!(
+        sign_in("a first password").await.1,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    assert_eq!(sign_in("another password").await.1, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn an_administrator_cannot_shut_themselves_out() {
+    let site = Site::start().await;
+    let admin = site.administrator().await;
+    let own = admin.get("/admin/users/dockhand").await;
+    assert!(own.body.contains("This is you"));
+    let page = admin.get("/admin/users").await;
+    let refused = admin.submit(&page, "/admin/users/dockhand/disable", &[]).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(admin.get("/admin/users").await.status, StatusCode::OK);
+}
