@@ -103,6 +103,25 @@ async fn a_running_build_can_be_cancelled_and_built_again() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_build_that_takes_longer_than_it_may_is_ended_with_everything_it_started() -> Result<()> {
+    let world = world().await?;
+    let place = world.directory.display().to_string();
+    let linked = world
+        .repository(Kind::GitHub)
+        .file("Dockerfile", samples::says_its_word(&world.base))
+        .file("word", "none\n")
+        .file("hooks/pre_build", samples::waiting_hook(&place, "pre_build", ""))
+        .time_limit_min("1")
+        .create()
+        .await?;
+    linked.push_word("main", "too late").await?;
+    samples::begun(&world.directory, "pre_build").await?;
+    assert_eq!(linked.ended(1).await?.state, "timed_out");
+    assert_eq!(linked.digest("latest").await?, None);
+    crate::kills::nothing_runs(&world).await
+}
+
+#[tokio::test]
 async fn an_internal_pull_request_is_built_and_tested_but_never_pushed() -> Result<()> {
     let world = World::start(SLIPWAY).await?;
     for kind in [Kind::GitHub, Kind::Bitbucket] {

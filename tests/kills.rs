@@ -247,7 +247,7 @@ async fn assert_tag_is_right(world: &World, held: &Held, build: &Build) -> Resul
     Ok(())
 }
 
-async fn nothing_runs(world: &World) -> Result<()> {
+pub(crate) async fn nothing_runs(world: &World) -> Result<()> {
     until("nothing of any build runs any more", async || {
         Ok(working(world)?.is_empty().then_some(()))
     })

@@ -140,6 +140,13 @@ impl<'w> NewLinked<'w> {
         self
     }
 
+    /// With this time limit, in minutes.
+    #[must_use]
+    pub fn time_limit_min(mut self, minutes: &'static str) -> Self {
+        self.configuration.time_limit_min = Some(minutes);
+        self
+    }
+
     /// A variable for hooks and tests.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {

@@ -38,6 +38,8 @@ pub struct Configuration {
     pub rules: Vec<Rule>,
     /// `off`, `internal` or `internal_and_external`; as the page has it when `None`.
     pub autotest: Option<&'static str>,
+    /// The time limit, in minutes, as it is typed.
+    pub time_limit_min: Option<&'static str>,
     /// Variables for hooks and tests.
     pub variables: Vec<(String, String)>,
 }
@@ -270,6 +272,9 @@ impl Person {
         }
         if let Some(autotest) = configuration.autotest {
             form = form.set("autotest", autotest);
+        }
+        if let Some(minutes) = configuration.time_limit_min {
+            form = form.set("time_limit_min", minutes);
         }
         let forge = page
             .option_of("select[name='forge']", kind.as_str())

@@ -54,6 +54,8 @@ pub struct ConfigurePage {
     pub by_hand: Option<(CopyLine, CopyLine)>,
     /// Which builds a newer one makes needless.
     pub supersede: Vec<Choice>,
+    /// The minutes that a build may run, where fewer than the plan says.
+    pub time_limit_min: Option<u64>,
     /// What deleting it destroys.
     pub destroys: String,
     /// Whether this person may delete it.

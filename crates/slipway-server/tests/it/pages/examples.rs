@@ -8,7 +8,10 @@ use slipway_server::web::{
     view::{
         Act, Alert, Check, Commit, Copy, CopyLine, Crumbs, Csrf, Field, Frame, Me, Pager, Pill, Place,
         SideNav, Tabs, Tags, When,
-        admin::{ProviderRow, RegistriesPage, RegistryRow, SourceProviderPage, SourceProvidersPage},
+        admin::{
+            ProviderRow, RegistriesPage, RegistryRow, SourceProviderPage, SourceProvidersPage, UserActs,
+            UserPage, UserRow, UsersPage,
+        },
         builds::{Bar, BuildsPage, Chart, HistoryRow, QueueRow, SourceLine, TriggerChoice},
         configure::{
             Choice, ConfigurePage, ConfigureUnlinkedPage, Preview, PreviewRef, RuleError, RuleRow,
@@ -710,6 +713,7 @@ pub(super) fn configure() -> String {
             copyline("https://builds.acme.example/hooks/abc", "webhook address"),
             copyline("s3cret", "webhook secret"),
         )),
+        time_limit_min: Some(45),
         supersede: vec![Choice::new("branches", "Pending, on branches", "", true)],
         destroys: "This deletes 1 build rule, 1 variable and 1 trigger here.".into(),
         may_delete: true,
@@ -1079,5 +1083,45 @@ pub(super) fn registries() -> String {
             of: "everybody".into(),
         }],
         form: registry_form(),
+    })
+}
+
+fn user_row() -> UserRow {
+    UserRow {
+        initials: "DO".into(),
+        name: "dockhand".into(),
+        href: "/admin/users/dockhand".into(),
+        role: "User",
+        state: Pill::new("ok", "check-circle", "Active"),
+        since: ago(90_000),
+    }
+}
+
+pub(super) fn users() -> String {
+    render(&UsersPage {
+        frame: frame("Users"),
+        side: side(),
+        alert: None,
+        users: vec![user_row()],
+        fields: vec![
+            Field::mono("name", "Name"),
+            Field::password("password", "First password", "new-password"),
+        ],
+    })
+}
+
+pub(super) fn user() -> String {
+    render(&UserPage {
+        frame: frame("dockhand"),
+        side: side(),
+        crumbs: crumbs("dockhand"),
+        alert: None,
+        user: user_row(),
+        action: "/admin/users/dockhand/password".into(),
+        acts: Some(UserActs {
+            password: Field::password("password", "New password", "new-password"),
+            switch: act("/admin/users/dockhand/disable", "Disable", "dockhand"),
+            is_disabled: false,
+        }),
     })
 }

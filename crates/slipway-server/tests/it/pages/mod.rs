@@ -30,7 +30,7 @@ snapshots! {
     preview source_results timeline
     linked_accounts unlink ledger replace_link
     access_tokens security organizations members
-    source_providers source_provider registries
+    source_providers source_provider registries users user
 }
 
 /// `default-src 'self'` without `unsafe-inline`: no inline style, script or handler, and nothing from elsewhere.

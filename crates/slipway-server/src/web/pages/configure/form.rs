@@ -3,7 +3,7 @@
 //! A form may hold any number of rules, each field's name carrying the rule's place (`rule0_source`). What is
 //! posted is taken as it is and checked by the service; here it only has to survive being shown again.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use secrecy::SecretString;
 use slipway_forge::RepositoryPath;
@@ -96,6 +96,7 @@ impl Entered {
         fields.delivery_mode = take("delivery_mode").parse().unwrap_or(DeliveryMode::Webhook);
         fields.supersede = take("supersede").parse().unwrap_or(Supersede::Branches);
         fields.repository_links = take("repository_links") == "on";
+        fields.time_limit = minutes(&take("time_limit_min"));
         let name = take("var_name").trim().to_owned();
         let value = take("var_value");
         Self {
@@ -121,7 +122,6 @@ impl Entered {
         };
         let saved = &saved.configuration.fields;
         fields.poll_interval = saved.poll_interval;
-        fields.time_limit = saved.time_limit;
         fields.builder_labels.clone_from(&saved.builder_labels);
     }
 
@@ -169,6 +169,13 @@ impl Entered {
             version: self.version,
         })
     }
+}
+
+/// A number of minutes; nothing where nothing was entered. What is no number is no time at all, which is refused.
+fn minutes(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let minutes = || Duration::from_secs(text.parse::<u32>().map_or(0, |number| u64::from(number) * 60));
+    (!text.is_empty()).then(minutes)
 }
 
 fn rule(index: usize, take: &mut impl FnMut(&str) -> String) -> RuleForm {

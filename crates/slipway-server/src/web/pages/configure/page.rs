@@ -98,6 +98,7 @@ pub(super) async fn page(
             )
         }),
         supersede: supersede(fields.supersede),
+        time_limit_min: fields.time_limit.map(|limit| limit.as_secs().div_ceil(60)),
         destroys: saved.map(destroys).unwrap_or_default(),
         may_delete: context.named.level >= Level::Owner,
     })
