@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use figment::{
     Figment,
     providers::{Env, Format as _, Serialized, Toml},
@@ -122,12 +122,21 @@ impl Config {
     /// Where browsers and providers reach the server.
     ///
     /// # Errors
-    /// When the listening address makes no URL.
+    /// When it is not the root of a host: pages and cookies are made for one.
     pub(crate) fn public_url(&self) -> Result<Url> {
-        match &self.public_url {
-            Some(url) => Ok(url.clone()),
-            None => Ok(Url::parse(&format!("http://{}", self.listen))?),
-        }
+        let url = match &self.public_url {
+            Some(url) => url.clone(),
+            None => Url::parse(&format!("http://{}", self.listen))?,
+        };
+        let bare = url.username().is_empty() && url.password().is_none();
+        ensure!(
+            matches!(url.scheme(), "http" | "https")
+                && bare
+                && (url.path(), url.query(), url.fragment()) == ("/", None, None),
+            "the public URL has to be a host of its own, as https://slipway.example, without a path, a query or a \
+             login: pages would not be found below one"
+        );
+        Ok(url)
     }
 
     /// Where the key-encryption key lies.
@@ -154,6 +163,33 @@ mod tests {
         let config = Config::from(&flags).unwrap();
         assert_eq!((config.slots, config.listen.port()), (3, 1));
         assert_eq!(config.public_url().unwrap().as_str(), "http://127.0.0.1:1/");
+    }
+
+    #[test]
+    fn a_public_url_is_a_host_of_its_own() {
+        let of = |url: &str| {
+            let flags = ServeFlags {
+                public_url: Some(url.parse().unwrap()),
+                ..ServeFlags::default()
+            };
+            Config::from(&flags)
+                .unwrap()
+                .public_url()
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(of("https://slipway.example:8443").unwrap().port(), Some(8443));
+        for wrong in [
+            "https://ci.example/slipway",
+            "https://ci.example/?a=b",
+            "https://ada:secret@ci.example/",
+            "ssh://ci.example/",
+        ] {
+            let said = of(wrong).unwrap_err();
+            assert!(
+                said.contains("a host of its own") && !said.contains("secret"),
+                "{said}"
+            );
+        }
     }
 
     #[test]
