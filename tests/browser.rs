@@ -90,6 +90,29 @@ impl Browser {
             .collect())
     }
 
+    /// What axe finds on the page that somebody cannot see, reach or understand: WCAG 2.2, levels A and AA.
+    async fn barriers(&self) -> Result<Vec<String>> {
+        let file = crate::workspace().join(".tools/node_modules/axe-core/axe.min.js");
+        let axe = std::fs::read_to_string(&file)
+            .with_context(|| format!("{} is missing; run scripts/setup --tests", file.display()))?;
+        self.client.execute(&axe, Vec::new()).await?;
+        let run = "const done = arguments[arguments.length - 1];
+            axe.run({ preload: false, runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] })
+               .then(found => done(found), error => done({ error: String(error) }));";
+        let found = self.client.execute_async(run, Vec::new()).await?;
+        let violations = found["violations"]
+            .as_array()
+            .with_context(|| format!("axe did not run: {}", found["error"]))?;
+        // It measures with inline styles, which the page forbids; that is said of axe, not of the page.
+        self.complaints().await?;
+        // A run that checked nothing would find nothing.
+        anyhow::ensure!(found["passes"].as_array().is_some_and(|passes| passes.len() > 5));
+        Ok(violations
+            .iter()
+            .map(|it| format!("{}: {}", it["help"], it["nodes"][0]["html"]))
+            .collect())
+    }
+
     async fn width_beyond_the_screen(&self) -> Result<i64> {
         let script = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
         self.client
@@ -150,6 +173,7 @@ async fn pages_work_in_a_browser_and_the_log_comes_by_itself() -> Result<()> {
     .await?;
 
     let name = &linked.name;
+    let mut barriers = Vec::new();
     for width in [360, 1280] {
         page.set_window_size(width, 900).await?;
         for path in [
@@ -158,6 +182,7 @@ async fn pages_work_in_a_browser_and_the_log_comes_by_itself() -> Result<()> {
             "/settings/access-tokens".to_owned(),
             "/admin/source-providers".to_owned(),
             "/admin/registries".to_owned(),
+            "/admin/users".to_owned(),
             "/repositories/new".to_owned(),
             format!("/{name}"),
             format!("/{name}/builds"),
@@ -172,7 +197,14 @@ async fn pages_work_in_a_browser_and_the_log_comes_by_itself() -> Result<()> {
                 "{path} at {width} px"
             );
             assert_eq!(browser.complaints().await?, Vec::<String>::new(), "{path}");
+            let found = browser.barriers().await?;
+            barriers.extend(
+                found
+                    .into_iter()
+                    .map(|what| format!("{path} at {width} px: {what}")),
+            );
         }
     }
+    assert_eq!(barriers, Vec::<String>::new());
     Ok(())
 }

@@ -1,8 +1,9 @@
 # What a machine needs, and how each piece is had. Sourced after common.sh. Bash.
 
-# Node packages that hold the providers' published schemas; read by tests only. The versions are
-# pinned so that a test never fails because somebody else published something.
-SCHEMAS=(@octokit/openapi@23.0.2 @octokit/webhooks-schemas@7.6.1 @octokit/webhooks-examples@7.6.1)
+# Node packages that tests read: the providers' published schemas, and axe, which says what of a page
+# somebody cannot use. The versions are pinned so that a test never fails because somebody else
+# published something.
+NODE_PACKAGES=(@octokit/openapi@23.0.2 @octokit/webhooks-schemas@7.6.1 @octokit/webhooks-examples@7.6.1 axe-core@4.14.1)
 NEXTEST_VERSION=0.9.143
 DENY_VERSION=0.20.2
 
@@ -59,7 +60,7 @@ open_devices() {
 install_for_tests() {
     apt_install postgresql
     install_browser
-    install_schemas
+    install_node_packages
     install_cargo_tool cargo-nextest "$NEXTEST_VERSION"
     install_cargo_tool cargo-deny "$DENY_VERSION"
     cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
@@ -76,17 +77,17 @@ Put 'chromium' and 'chromedriver' into PATH (for one: snap install chromium); wi
     apt_install chromium chromium-driver fonts-dejavu-core
 }
 
-install_schemas() {
-    local schema missing=()
-    for schema in "${SCHEMAS[@]}"; do
-        grep -qs "\"version\": *\"${schema##*@}\"" "$ROOT/.tools/node_modules/${schema%@*}/package.json" || missing+=("$schema")
+install_node_packages() {
+    local package missing=()
+    for package in "${NODE_PACKAGES[@]}"; do
+        grep -qs "\"version\": *\"${package##*@}\"" "$ROOT/.tools/node_modules/${package%@*}/package.json" || missing+=("$package")
     done
     [ ${#missing[@]} -eq 0 ] && return
     have npm || apt_install nodejs npm
-    say "Installing the providers' schemas: ${SCHEMAS[*]}"
+    say "Installing packages that tests read: ${NODE_PACKAGES[*]}"
     mkdir -p "$ROOT/.tools"
     npm install --prefix "$ROOT/.tools" --no-save --no-audit --no-fund --ignore-scripts --loglevel=error \
-        "${SCHEMAS[@]}" </dev/null >/dev/null || die "npm could not install the providers' schemas; what it said is above."
+        "${NODE_PACKAGES[@]}" </dev/null >/dev/null || die "npm could not install them; what it said is above."
 }
 
 # These are run, never measured: built for the shortest installation rather than for speed.
