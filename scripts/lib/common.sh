@@ -48,12 +48,13 @@ package_state() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null || tru
 installed() { [ "$(package_state "$1")" = installed ]; }
 
 # A package that installs a service also starts it, on every address. These are wanted for their
-# programs only: Slipway's scripts start them themselves, on loopback, and stop them again.
-PROGRAMS_ONLY="docker-registry postgresql"
+# programs only: Slipway's scripts and tests start them themselves, on loopback, and stop them again.
+# PACKAGE=UNIT, or UNITs with commas between.
+PROGRAMS_ONLY="docker-registry=docker-registry postgresql=postgresql openssh-server=ssh.service,ssh.socket"
 
 # apt_install PACKAGE...: installs those that are missing; says nothing when none is.
 apt_install() {
-    local missing=() package
+    local missing=() package unit
     for package in "$@"; do
         installed "$package" || missing+=("$package")
     done
@@ -71,11 +72,15 @@ apt_install() {
     let_services_be
     [ "$failed" -eq 0 ] || die "the distribution's packages could not be installed; what apt-get said is above."
 
-    for package in $PROGRAMS_ONLY; do
-        [[ " ${missing[*]} " == *" $package "* ]] || continue
-        [ -d /run/systemd/system ] && systemctl disable --quiet --now "$package" 2>/dev/null
+    [ -d /run/systemd/system ] || return 0
+    local of
+    for of in $PROGRAMS_ONLY; do
+        [[ " ${missing[*]} " == *" ${of%%=*} "* ]] || continue
+        # Not every distribution has all of the units.
+        for unit in $(tr ',' ' ' <<<"${of#*=}"); do
+            systemctl disable --quiet --now "$unit" 2>/dev/null || true
+        done
     done
-    return 0
 }
 
 # apt_quietly ARGUMENT...: apt-get without questions, heard only when it fails.

@@ -58,7 +58,7 @@ open_devices() {
 
 # What only tests need: PostgreSQL, a browser, the providers' schemas, cargo's helpers.
 install_for_tests() {
-    apt_install postgresql
+    apt_install postgresql openssh-server
     install_browser
     install_node_packages
     install_cargo_tool cargo-nextest "$NEXTEST_VERSION"
