@@ -8,9 +8,11 @@ mod browser;
 mod builds;
 mod documents;
 mod fickle_registry;
+mod health;
 mod kills;
 mod main_job;
 mod secrets;
+mod third_party_access;
 mod unlink;
 mod worked_examples;
 

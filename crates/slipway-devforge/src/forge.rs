@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::conformance::{Recorder, Report};
 use crate::error::{DevForgeError, Result};
+use crate::mishaps::Mishap;
 use crate::people::Kind;
 use crate::provider::Provider;
 use crate::secrets::{IssuedSecret, Ledger, lock};
@@ -34,6 +35,7 @@ pub(crate) struct Inner {
     /// Tokens that git was given, by id: a test can see that a clone used the product's token.
     pub(crate) git_tokens_used: Mutex<HashSet<u64>>,
     world: Mutex<World>,
+    pub(crate) mishaps: Mutex<Vec<(Kind, Mishap)>>,
     turns: Mutex<HashMap<u64, Arc<tokio::sync::Mutex<()>>>>,
     clock_ahead: Mutex<Duration>,
 }
@@ -147,6 +149,7 @@ impl DevForge {
             recorder,
             git_tokens_used: Mutex::default(),
             world: Mutex::default(),
+            mishaps: Mutex::default(),
             turns: Mutex::default(),
             clock_ahead: Mutex::default(),
         });

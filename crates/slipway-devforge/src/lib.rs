@@ -40,7 +40,11 @@
 //! - **Honesty**: with [`Config::conformance`] every answer and payload is recorded as sent, and
 //!   [`Report::assert_clean`] fails unless the vendors' own descriptions agree.
 //!
-//! GitHub Apps, organization restrictions, single sign-on and rate limits are not simulated yet.
+//! - **People at the provider**: [`Repository::remove_hooks`] and its like, [`Provider::restrict_apps`],
+//!   [`Provider::require_single_sign_on`], [`Provider::suspend`].
+//! - **Bad days**: [`Provider::befall`] with a [`Mishap`]; [`Provider::set_hourly_limit`].
+//!
+//! GitHub Apps are not simulated yet.
 
 mod api;
 mod bitbucket;
@@ -53,10 +57,14 @@ mod error;
 mod forge;
 mod git;
 mod github;
+mod hand;
+mod mishaps;
 mod oauth;
 mod people;
+mod policies;
 mod provider;
 mod pulls;
+mod rates;
 mod repository;
 mod secrets;
 mod seed;
@@ -69,6 +77,7 @@ pub use config::{Config, ScopeField};
 pub use conformance::{Descriptions, Line, Report, Verdict};
 pub use error::{DevForgeError, Result};
 pub use forge::{Addresses, DevForge};
+pub use mishaps::Mishap;
 pub use people::{Kind, Permission, Role};
 pub use provider::Provider;
 pub use pulls::PullRequest;

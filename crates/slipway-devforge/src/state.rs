@@ -4,12 +4,14 @@
 //! The lock is never held across an `await`. Two [`Side`]s that share nothing, so that a
 //! Bitbucket token can never open a GitHub door by accident.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 
 use crate::people::{Account, AccountBody, Kind, Permission, Role};
+use crate::policies::Policy;
+use crate::rates::Spent;
 
 #[derive(Debug)]
 pub(crate) struct World {
@@ -61,6 +63,13 @@ pub(crate) struct Side {
     pub(crate) tokens: Vec<Token>,
     pub(crate) refresh_tokens: Vec<RefreshToken>,
     pub(crate) sessions: Vec<Session>,
+    /// What organizations ask of OAuth apps.
+    pub(crate) policies: Vec<Policy>,
+    /// What each user has used up of the hour's requests.
+    pub(crate) spent: BTreeMap<u64, Spent>,
+    pub(crate) hourly_limit: Option<u64>,
+    /// Users whose account is suspended.
+    pub(crate) suspended: BTreeSet<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -98,6 +107,8 @@ pub(crate) struct Hook {
     pub(crate) insecure_ssl: String,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
+    /// The OAuth app that made it, by its client id.
+    pub(crate) made_by: Option<String>,
     /// Status code and word of the last delivery, for `last_response`.
     pub(crate) last_response: Option<(u16, String)>,
 }

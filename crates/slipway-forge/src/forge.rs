@@ -206,6 +206,17 @@ pub trait Forge: Send + Sync {
         spec: HookSpec<'_>,
     ) -> Result<Hook, ForgeError>;
 
+    /// Has the provider send a delivery to a webhook at once. `false` where the provider offers no such call
+    /// (Bitbucket).
+    async fn ping_hook(
+        &self,
+        _token: &SecretString,
+        _at: &RepositoryPath,
+        _id: &RemoteHookId,
+    ) -> Result<bool, ForgeError> {
+        Ok(false)
+    }
+
     /// Removes a webhook. `false` if it was gone already.
     async fn delete_hook(
         &self,

@@ -70,6 +70,9 @@ impl HttpClient {
         for (name, value) in request.headers {
             builder = builder.header(*name, *value);
         }
+        if let Some(etag) = &request.if_none_match {
+            builder = builder.header(header::IF_NONE_MATCH, etag);
+        }
         if let Some(value) = request.auth.header() {
             let value = value.map_err(|_| malformed(url, "the credential cannot be sent in a header"))?;
             builder = builder.header(header::AUTHORIZATION, value);
@@ -102,6 +105,8 @@ pub(crate) struct Request<'a> {
     pub(crate) url: Url,
     pub(crate) auth: Auth<'a>,
     pub(crate) headers: &'static [(&'static str, &'static str)],
+    /// The `ETag` of what is known already (RFC 9110, section 13.1.2).
+    pub(crate) if_none_match: Option<HeaderValue>,
     pub(crate) body: Body,
 }
 
@@ -186,7 +191,7 @@ impl Body {
 }
 
 /// What came back.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -223,6 +228,11 @@ impl Answer {
             .lines()
             .map(str::to_owned)
             .collect()
+    }
+
+    /// How long the body is, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.body.len()
     }
 
     /// A header's text.

@@ -9,6 +9,7 @@ use url::Url;
 use crate::{
     ForgeError,
     http::{Answer, Auth, Body, HttpClient, Request, host, join, malformed, same_origin},
+    remembered::Remembered,
 };
 
 /// How many pages of one list are read before it is given up: 20,000 things, of 100 a page.
@@ -23,6 +24,8 @@ pub(crate) struct Rest {
     pub(crate) forge: String,
     /// Sent with every question.
     pub(crate) headers: &'static [(&'static str, &'static str)],
+    /// What was answered before.
+    pub(crate) remembered: Remembered,
     /// What a status outside 2xx means at this provider.
     pub(crate) judge: fn(forge: &str, answer: &Answer, what: &str) -> ForgeError,
 }
@@ -51,6 +54,7 @@ impl Rest {
                 url,
                 auth,
                 headers: self.headers,
+                if_none_match: None,
                 body,
             })
             .await?;
@@ -72,9 +76,28 @@ impl Rest {
         }
     }
 
+    /// Reads what is at `url`. Where that has not changed since it was read before, the provider only says so.
     pub(crate) async fn get(&self, token: &SecretString, url: Url, what: &str) -> Result<Answer, ForgeError> {
-        self.call(Auth::Bearer(token), Method::GET, url, Body::none(), what)
-            .await
+        let known = self.remembered.of(token, &url);
+        let answer = self
+            .http
+            .send(&Request {
+                method: Method::GET,
+                url: url.clone(),
+                auth: Auth::Bearer(token),
+                headers: self.headers,
+                if_none_match: known.as_ref().map(|known| known.etag.clone()),
+                body: Body::none(),
+            })
+            .await?;
+        if let (StatusCode::NOT_MODIFIED, Some(known)) = (answer.status, known) {
+            return Ok(known.again(&answer));
+        }
+        if !answer.status.is_success() {
+            return Err(self.refusal(&answer, what));
+        }
+        self.remembered.keep(token, &url, &answer);
+        Ok(answer)
     }
 
     /// The thing at `url`; `None` if there is none.

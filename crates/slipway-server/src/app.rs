@@ -30,6 +30,7 @@ use crate::{
         deliveries::Deliveries,
         follow::Follow,
         forges::Forges,
+        health::HealthCheck,
         idempotency::Idempotency,
         linked_forges::LinkedForges,
         linking::Linking,
@@ -80,6 +81,7 @@ pub struct Services {
     pub builds: BuildsRead,
     pub configuring: Configuring,
     pub deliveries: Deliveries,
+    pub health: HealthCheck,
     pub idempotency: Idempotency,
     pub linking: Linking,
     pub links: Links,
@@ -153,6 +155,12 @@ impl App {
                 outbox_wake.clone(),
             ),
             deliveries: Deliveries::new(store.clone(), Arc::clone(&ask), observe.clone(), bells.clone()),
+            health: HealthCheck::new(
+                store.clone(),
+                forges.clone(),
+                Arc::clone(&config),
+                outbox_wake.clone(),
+            ),
             idempotency: Idempotency::new(store.clone()),
             linking: Linking::new(
                 store.clone(),
@@ -256,7 +264,7 @@ impl App {
             "verify",
             Box::pin(loops::health::verify(
                 s.clone(),
-                self.links.clone(),
+                self.health.clone(),
                 Wake::default(),
             )),
         );

@@ -29,6 +29,8 @@ pub struct ConfigurationFields {
     pub autotest: Autotest,
     /// Whether a changed base image shall rebuild; kept, and not acted on yet.
     pub repository_links: bool,
+    /// Whether a webhook or deploy key that got lost at the provider is made again without being asked.
+    pub auto_repair: bool,
     /// How pushes become known.
     pub delivery_mode: DeliveryMode,
     /// Between two polls, where there is polling.
@@ -135,8 +137,9 @@ impl Configurations<'_> {
         let id = ConfigurationId::fresh();
         let now = Timestamp::now().millis();
         let sql = "INSERT INTO configurations (autotest, repository_links, delivery_mode, poll_interval_s, supersede,
-                   time_limit_s, builder_labels, id, repository_id, source_id, state, version, created_at, updated_at)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'active', 1, $11, $12)";
+                   time_limit_s, builder_labels, auto_repair, id, repository_id, source_id, state, version, created_at,
+                   updated_at)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'active', 1, $12, $13)";
         let more = [
             id.uuid().into(),
             repository.uuid().into(),
@@ -162,9 +165,9 @@ impl Configurations<'_> {
         fields: &ConfigurationFields,
     ) -> Result<bool, StoreError> {
         let sql = "UPDATE configurations SET autotest = $1, repository_links = $2, delivery_mode = $3,
-                   poll_interval_s = $4, supersede = $5, time_limit_s = $6, builder_labels = $7, source_id = $10,
-                   state = 'active', state_reason = NULL, version = version + 1, updated_at = $11
-                   WHERE id = $8 AND version = $9";
+                   poll_interval_s = $4, supersede = $5, time_limit_s = $6, builder_labels = $7, auto_repair = $8,
+                   source_id = $11, state = 'active', state_reason = NULL, version = version + 1, updated_at = $12
+                   WHERE id = $9 AND version = $10";
         let more = [
             id.uuid().into(),
             version.into(),
@@ -196,6 +199,30 @@ impl Configurations<'_> {
         ];
         self.0.execute(sql, values).await?;
         Ok(())
+    }
+
+    /// Blocks what builds from a source, for the reason that a person is told. Says how many were not blocked before.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn block(&self, source: SourceId, reason: &str) -> Result<u64, StoreError> {
+        let reworded =
+            "UPDATE configurations SET state_reason = $2 WHERE source_id = $1 AND state = 'blocked'";
+        let values: [sea_orm::Value; 2] = [source.uuid().into(), reason.into()];
+        self.0.execute(reworded, values.clone()).await?;
+        let sql = "UPDATE configurations SET state = 'blocked', state_reason = $2
+                   WHERE source_id = $1 AND state = 'active'";
+        self.0.execute(sql, values).await
+    }
+
+    /// Lets everything build again that was blocked because of its source. Says how many.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn unblock(&self, source: SourceId) -> Result<u64, StoreError> {
+        let sql = "UPDATE configurations SET state = 'active', state_reason = NULL
+                   WHERE source_id = $1 AND state = 'blocked'";
+        self.0.execute(sql, [source.uuid().into()]).await
     }
 
     /// Deletes a configuration with its rules, variables and triggers.
@@ -277,8 +304,8 @@ impl Configurations<'_> {
     }
 }
 
-/// `$1` to `$7` of both statements that save.
-fn values(fields: &ConfigurationFields) -> Result<[sea_orm::Value; 7], StoreError> {
+/// `$1` to `$8` of both statements that save.
+fn values(fields: &ConfigurationFields) -> Result<[sea_orm::Value; 8], StoreError> {
     let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     Ok([
         fields.autotest.as_str().into(),
@@ -288,6 +315,7 @@ fn values(fields: &ConfigurationFields) -> Result<[sea_orm::Value; 7], StoreErro
         fields.supersede.as_str().into(),
         fields.time_limit.map(seconds).into(),
         to_json("configurations.builder_labels", &fields.builder_labels)?.into(),
+        fields.auto_repair.into(),
     ])
 }
 
@@ -306,6 +334,7 @@ struct Row {
     state_reason: Option<String>,
     autotest: String,
     repository_links: bool,
+    auto_repair: bool,
     delivery_mode: String,
     poll_interval_s: i64,
     supersede: String,
@@ -330,6 +359,7 @@ impl TryFrom<Row> for Configuration {
             fields: ConfigurationFields {
                 autotest: parse("configurations.autotest", &row.autotest)?,
                 repository_links: row.repository_links,
+                auto_repair: row.auto_repair,
                 delivery_mode: parse("configurations.delivery_mode", &row.delivery_mode)?,
                 poll_interval: duration(row.poll_interval_s),
                 supersede: parse("configurations.supersede", &row.supersede)?,

@@ -1,6 +1,9 @@
 //! What a link's account may reach: GitHub's organizations, Bitbucket's workspaces, the account itself.
 
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, Set};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, Set,
+    sea_query::{Expr, Func},
+};
 use slipway_types::{LinkId, Timestamp, forge::OwnerReach, rights::Role};
 
 use crate::{StoreError, aggregate::aggregate, column::parse};
@@ -54,19 +57,51 @@ impl LinkOwners<'_> {
         Ok(())
     }
 
-    /// Replaces one owner, or adds it.
+    /// The owner of a link that is called so, in any case of letters, as both providers compare names.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn named(&self, link: LinkId, name: &str) -> Result<Option<LinkOwner>, StoreError> {
+        let known = self.of(link).await?;
+        Ok(known
+            .into_iter()
+            .find(|owner| owner.name.eq_ignore_ascii_case(name)))
+    }
+
+    /// Forgets an owner: the account is no member there.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn forget(&self, link: LinkId, name: &str) -> Result<(), StoreError> {
+        entity::Entity::delete_many()
+            .filter(entity::Column::LinkId.eq(link.uuid()))
+            .filter(is_called(name))
+            .exec(&self.0.conn)
+            .await?;
+        Ok(())
+    }
+
+    /// Replaces one owner, or adds it. While an organization did not let us in, only its name was known.
     ///
     /// # Errors
     /// What the database says.
     pub async fn put(&self, link: LinkId, owner: &LinkOwner) -> Result<(), StoreError> {
         entity::Entity::delete_many()
             .filter(entity::Column::LinkId.eq(link.uuid()))
-            .filter(entity::Column::OwnerId.eq(&owner.owner_id))
+            .filter(
+                entity::Column::OwnerId
+                    .eq(&owner.owner_id)
+                    .or(is_called(&owner.name)),
+            )
             .exec(&self.0.conn)
             .await?;
         active(link, owner).insert(&self.0.conn).await?;
         Ok(())
     }
+}
+
+fn is_called(name: &str) -> Expr {
+    Expr::expr(Func::lower(Expr::col(entity::Column::Name))).eq(name.to_lowercase())
 }
 
 fn active(link: LinkId, owner: &LinkOwner) -> entity::ActiveModel {

@@ -4,8 +4,7 @@
 //! stays, for its ledger, without a credential. Replacing the account of a link keeps the row.
 
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, Set,
+    ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Set,
 };
 use slipway_types::{
     CredentialId, ForgeId, LinkId, NamespaceId, Timestamp, UserId,
@@ -44,6 +43,10 @@ pub struct Link {
     pub health_reason: Option<HealthReason>,
     /// The reason's particulars, for a person.
     pub health_detail: Option<String>,
+    /// Since when for this reason.
+    pub health_since: Option<Timestamp>,
+    /// Until when the forge asks to wait, where that is the reason.
+    pub health_until: Option<Timestamp>,
     /// Who linked it.
     pub linked_by: Option<UserId>,
     /// When.
@@ -76,6 +79,8 @@ pub struct LinkHealth {
     pub reason: Option<HealthReason>,
     /// The reason's particulars, for a person.
     pub detail: Option<String>,
+    /// Until when the forge asks to wait.
+    pub until: Option<Timestamp>,
 }
 
 impl LinkHealth {
@@ -84,6 +89,7 @@ impl LinkHealth {
         health: Health::Healthy,
         reason: None,
         detail: None,
+        until: None,
     };
 
     /// Less than well.
@@ -92,7 +98,13 @@ impl LinkHealth {
             health,
             reason: Some(reason),
             detail: Some(detail.into()),
+            until: None,
         }
+    }
+
+    /// Whether the forge answered, and the account could be read: it works, though perhaps not for everything.
+    fn is_seen_to_work(&self) -> bool {
+        matches!(self.reason, None | Some(HealthReason::ScopesMissing))
     }
 }
 
@@ -163,18 +175,15 @@ impl Links<'_> {
         Ok(count)
     }
 
-    /// Links in use that were not looked at since `before`, the longest ago first.
+    /// Links in use that are to be asked about again by `now`, the longest due first.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn unverified_since(&self, before: Timestamp, limit: u64) -> Result<Vec<Link>, StoreError> {
-        let stale = entity::Column::VerifiedAt
-            .is_null()
-            .or(entity::Column::VerifiedAt.lt(before.millis()));
+    pub async fn to_be_checked(&self, now: Timestamp, limit: u64) -> Result<Vec<Link>, StoreError> {
         let query = entity::Entity::find()
             .filter(entity::Column::State.eq(LinkState::Linked.as_str()))
-            .filter(stale)
-            .order_by_asc(entity::Column::VerifiedAt)
+            .filter(entity::Column::NextCheckAt.lte(now.millis()))
+            .order_by_asc(entity::Column::NextCheckAt)
             .limit(limit);
         self.list(query).await
     }
@@ -202,6 +211,9 @@ impl Links<'_> {
             health: Set(Health::Healthy.as_str().to_owned()),
             health_reason: Set(None),
             health_detail: Set(None),
+            health_since: Set(None),
+            health_until: Set(None),
+            next_check_at: Set(now),
             linked_by: Set(Some(to.by.uuid())),
             linked_at: Set(now),
             verified_at: Set(Some(now)),
@@ -224,40 +236,48 @@ impl Links<'_> {
             linked_by: Set(Some(to.by.uuid())),
             linked_at: Set(now),
             verified_at: Set(Some(now)),
+            // What was made under the token before may have gone with it.
+            next_check_at: Set(now),
             ..Default::default()
         };
         self.set(id, row).await
     }
 
-    /// Notes how well a link works, as seen just now.
+    /// Notes how well a link works, as seen just now. A reason that stays keeps its beginning.
     ///
     /// # Errors
     /// What the database says.
     pub async fn set_health(&self, id: LinkId, health: &LinkHealth) -> Result<(), StoreError> {
-        let row = entity::ActiveModel {
+        let now = Timestamp::now();
+        let before = self.find(id).await?;
+        let since = before
+            .filter(|link| link.health_reason == health.reason)
+            .and_then(|link| link.health_since)
+            .unwrap_or(now);
+        let mut row = entity::ActiveModel {
             health: Set(health.health.as_str().to_owned()),
             health_reason: Set(health.reason.map(|reason| reason.as_str().to_owned())),
             health_detail: Set(health.detail.clone()),
-            verified_at: Set(Some(Timestamp::now().millis())),
+            health_since: Set(health.reason.map(|_| since.millis())),
+            health_until: Set(health.until.map(Timestamp::millis)),
             ..Default::default()
         };
+        if health.is_seen_to_work() {
+            row.verified_at = Set(Some(now.millis()));
+        }
         self.set(id, row).await
     }
 
-    /// Notes that a link was looked at just now, whatever came of it.
+    /// Has a link asked about again at this moment.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn looked_at(&self, id: LinkId) -> Result<(), StoreError> {
-        let now = Timestamp::now().millis();
-        self.set(
-            id,
-            entity::ActiveModel {
-                verified_at: Set(Some(now)),
-                ..Default::default()
-            },
-        )
-        .await
+    pub async fn check_again_at(&self, id: LinkId, at: Timestamp) -> Result<(), StoreError> {
+        let row = entity::ActiveModel {
+            next_check_at: Set(at.millis()),
+            ..Default::default()
+        };
+        self.set(id, row).await
     }
 
     /// Notes what the account is called now.
@@ -335,6 +355,8 @@ impl TryFrom<entity::Model> for Link {
             health: parse("links.health", &row.health)?,
             health_reason: parse_option("links.health_reason", row.health_reason.as_deref())?,
             health_detail: row.health_detail,
+            health_since: row.health_since.map(Timestamp::from_millis),
+            health_until: row.health_until.map(Timestamp::from_millis),
             linked_by: row.linked_by.map(UserId::from_uuid),
             linked_at: Timestamp::from_millis(row.linked_at),
             verified_at: row.verified_at.map(Timestamp::from_millis),
@@ -360,6 +382,9 @@ mod entity {
         pub(crate) health: String,
         pub(crate) health_reason: Option<String>,
         pub(crate) health_detail: Option<String>,
+        pub(crate) health_since: Option<i64>,
+        pub(crate) health_until: Option<i64>,
+        pub(crate) next_check_at: i64,
         pub(crate) linked_by: Option<Uuid>,
         pub(crate) linked_at: i64,
         pub(crate) verified_at: Option<i64>,

@@ -48,7 +48,7 @@ pub struct Resource {
     pub hook_path: Option<String>,
     /// A deploy key's public half, in OpenSSH's format.
     pub public_key: Option<String>,
-    /// Why it could not be made or removed, as a stable word.
+    /// Why it could not be made or removed, or what is wrong with it while it is active, as a stable word.
     pub reason: Option<HealthReason>,
     /// The same for a person.
     pub detail: Option<String>,
@@ -56,6 +56,8 @@ pub struct Resource {
     pub rejected: i64,
     /// When the last of them was.
     pub rejected_at: Option<Timestamp>,
+    /// When a repair of it was last begun.
+    pub repaired_at: Option<Timestamp>,
     /// When it was wanted first.
     pub created_at: Timestamp,
     /// When it came to be as it is.
@@ -227,6 +229,41 @@ impl ProviderResources<'_> {
         self.set(id, settled(ResourceState::Creating)).await
     }
 
+    /// Wants it again because of what is wrong with it, which stays written until it is there.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn set_repairing(&self, id: ResourceId) -> Result<(), StoreError> {
+        let row = entity::ActiveModel {
+            repaired_at: Set(Some(Timestamp::now().millis())),
+            ..settled(ResourceState::Creating)
+        };
+        self.set(id, row).await
+    }
+
+    /// Notes what is wrong with one that is active, or that nothing is any more.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn set_trouble(
+        &self,
+        id: ResourceId,
+        trouble: Option<(HealthReason, &str)>,
+    ) -> Result<(), StoreError> {
+        let row = entity::ActiveModel {
+            reason: Set(trouble.map(|(reason, _)| reason.as_str().to_owned())),
+            detail: Set(trouble.map(|(_, detail)| detail.to_owned())),
+            ..Default::default()
+        };
+        entity::Entity::update_many()
+            .set(row)
+            .filter(entity::Column::Id.eq(id.uuid()))
+            .filter(entity::Column::State.eq(ResourceState::Active.as_str()))
+            .exec(&self.0.conn)
+            .await?;
+        Ok(())
+    }
+
     /// It is to be removed.
     ///
     /// # Errors
@@ -348,6 +385,7 @@ fn wanted(id: ResourceId, source: SourceId, link: LinkId, kind: ResourceKind) ->
         detail: Set(None),
         rejected: Set(0),
         rejected_at: Set(None),
+        repaired_at: Set(None),
         created_at: Set(Timestamp::now().millis()),
         settled_at: Set(None),
     }
@@ -387,6 +425,7 @@ impl TryFrom<entity::Model> for Resource {
             detail: row.detail,
             rejected: row.rejected,
             rejected_at: row.rejected_at.map(Timestamp::from_millis),
+            repaired_at: row.repaired_at.map(Timestamp::from_millis),
             created_at: Timestamp::from_millis(row.created_at),
             settled_at: row.settled_at.map(Timestamp::from_millis),
         })
@@ -415,6 +454,7 @@ mod entity {
         pub(crate) detail: Option<String>,
         pub(crate) rejected: i64,
         pub(crate) rejected_at: Option<i64>,
+        pub(crate) repaired_at: Option<i64>,
         pub(crate) created_at: i64,
         pub(crate) settled_at: Option<i64>,
     }

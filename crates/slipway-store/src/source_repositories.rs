@@ -3,9 +3,16 @@
 //! They own webhook, deploy key and heads, per namespace, so that nobody's delivery or secret speaks for
 //! another; they survive relinking and renames (order.md, "One way in"). The provider's id is the identity.
 
-use slipway_types::{ForgeId, NamespaceId, SourceId, Timestamp, forge::SourceState};
+use slipway_types::{
+    ForgeId, NamespaceId, SourceId, Timestamp,
+    forge::{HealthReason, SourceState},
+};
 
-use crate::{StoreError, aggregate::aggregate, column::parse};
+use crate::{
+    StoreError,
+    aggregate::aggregate,
+    column::{parse, parse_option},
+};
 
 aggregate!(/// Source repositories.
     SourceRepositories, source_repositories);
@@ -29,8 +36,11 @@ mod entity {
         pub clone_ssh: String,
         pub clone_https: String,
         pub state: String,
+        pub reason: Option<String>,
+        pub detail: Option<String>,
         pub baselined_at: Option<i64>,
         pub reconciled_at: Option<i64>,
+        pub checked_at: Option<i64>,
         pub created_at: i64,
     }
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -72,10 +82,16 @@ pub struct SourceRepository {
     pub facts: SourceFacts,
     /// Whether it can be reached.
     pub state: SourceState,
+    /// Why it cannot be.
+    pub reason: Option<HealthReason>,
+    /// The same for a person.
+    pub detail: Option<String>,
     /// When its heads were first remembered; none while nothing builds from it.
     pub baselined_at: Option<Timestamp>,
     /// When all its heads were last compared with the forge's.
     pub reconciled_at: Option<Timestamp>,
+    /// When its hook and its key were last read back.
+    pub checked_at: Option<Timestamp>,
     /// When it was first chosen.
     pub created_at: Timestamp,
 }
@@ -96,6 +112,8 @@ impl TryFrom<entity::Model> for SourceRepository {
             namespace: NamespaceId::from_uuid(row.namespace_id),
             forge: ForgeId::from_uuid(row.forge_id),
             state: parse("source_repositories.state", &row.state)?,
+            reason: parse_option("source_repositories.reason", row.reason.as_deref())?,
+            detail: row.detail,
             facts: SourceFacts {
                 provider_id: row.provider_id,
                 owner: row.owner,
@@ -108,6 +126,7 @@ impl TryFrom<entity::Model> for SourceRepository {
             },
             baselined_at: row.baselined_at.map(Timestamp::from_millis),
             reconciled_at: row.reconciled_at.map(Timestamp::from_millis),
+            checked_at: row.checked_at.map(Timestamp::from_millis),
             created_at: Timestamp::from_millis(row.created_at),
         })
     }
@@ -162,13 +181,15 @@ impl SourceRepositories<'_> {
         })
     }
 
-    /// Replaces what is known of a repository by what the provider says now: it can be reached.
+    /// Replaces what is known of a repository by what the provider says now: it can be reached. Whoever learns that of
+    /// one that could not also lets build what was blocked.
     ///
     /// # Errors
     /// What the database says.
     pub async fn describe(&self, id: SourceId, facts: &SourceFacts) -> Result<(), StoreError> {
         let sql = "UPDATE source_repositories SET owner = $2, name = $3, private = $4, default_branch = $5,
-                   web_url = $6, clone_ssh = $7, clone_https = $8, state = $9 WHERE id = $1";
+                   web_url = $6, clone_ssh = $7, clone_https = $8, state = $9, reason = NULL, detail = NULL
+                   WHERE id = $1";
         let values = [
             id.uuid().into(),
             facts.owner.clone().into(),
@@ -184,16 +205,58 @@ impl SourceRepositories<'_> {
         Ok(())
     }
 
-    /// Says whether a repository can be reached.
+    /// Says that a repository cannot be reached, and why.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn set_state(&self, id: SourceId, state: SourceState) -> Result<(), StoreError> {
-        let sql = "UPDATE source_repositories SET state = $2 WHERE id = $1";
+    pub async fn set_lost(
+        &self,
+        id: SourceId,
+        state: SourceState,
+        reason: HealthReason,
+        detail: &str,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE source_repositories SET state = $2, reason = $3, detail = $4 WHERE id = $1";
+        let values = [
+            id.uuid().into(),
+            state.as_str().into(),
+            reason.as_str().into(),
+            detail.into(),
+        ];
+        self.0.execute(sql, values).await?;
+        Ok(())
+    }
+
+    /// Notes that hook and key were read back.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn set_checked(&self, id: SourceId, at: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE source_repositories SET checked_at = $2 WHERE id = $1";
         self.0
-            .execute(sql, [id.uuid().into(), state.as_str().into()])
+            .execute(sql, [id.uuid().into(), at.millis().into()])
             .await?;
         Ok(())
+    }
+
+    /// What a namespace's link at a forge is to read back: repositories that something builds from, or would if they
+    /// could be reached; the longest ago first.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn to_be_checked(
+        &self,
+        namespace: NamespaceId,
+        forge: ForgeId,
+        limit: i64,
+    ) -> Result<Vec<SourceRepository>, StoreError> {
+        let sql = "SELECT s.* FROM source_repositories s
+                   WHERE s.namespace_id = $1 AND s.forge_id = $2 AND EXISTS (
+                       SELECT 1 FROM configurations c WHERE c.source_id = s.id AND c.state <> 'disconnected')
+                   ORDER BY COALESCE(s.checked_at, 0), s.id LIMIT $3";
+        let values = [namespace.uuid().into(), forge.uuid().into(), limit.into()];
+        let rows = self.0.all::<entity::Model>(sql, values).await?;
+        rows.into_iter().map(SourceRepository::try_from).collect()
     }
 
     /// The repository of this id.
@@ -285,6 +348,16 @@ impl SourceRepositories<'_> {
         Ok(())
     }
 
+    /// Has all heads compared with the forge's as soon as may be: something may have moved unheard.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn compare_soon(&self, id: SourceId) -> Result<(), StoreError> {
+        let sql = "UPDATE source_repositories SET reconciled_at = NULL WHERE id = $1";
+        self.0.execute(sql, [id.uuid().into()]).await?;
+        Ok(())
+    }
+
     /// Repositories that something builds from and whose heads are to be compared with the forge's: those that were
     /// not since `before`, and those that are polled and due at `now`. One without a working webhook is polled,
     /// whatever its configurations say. The longest ago first.
@@ -303,7 +376,7 @@ impl SourceRepositories<'_> {
                            OR (s.reconciled_at < $2 - c.poll_interval_s * 1000 AND (
                                c.delivery_mode <> 'webhook' OR NOT EXISTS (
                                    SELECT 1 FROM provider_resources r WHERE r.source_id = s.id
-                                   AND r.kind = 'webhook' AND r.state = 'active')))))
+                                   AND r.kind = 'webhook' AND r.state = 'active' AND r.reason IS NULL)))))
                    ORDER BY COALESCE(s.reconciled_at, 0), s.id LIMIT 100";
         let rows = self
             .0

@@ -20,7 +20,7 @@ pub mod visitor;
 mod wait;
 pub mod world;
 
-pub use api::{Api, Build};
+pub use api::{Answer, Api, Build};
 pub use linked::{Linked, Rule};
 pub use serve::Serve;
 pub use slipway_devforge::Kind;

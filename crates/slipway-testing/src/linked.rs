@@ -99,6 +99,7 @@ pub struct NewLinked<'w> {
     files: Vec<(String, String)>,
     configuration: Configuration,
     registry: String,
+    owner: String,
 }
 
 impl<'w> NewLinked<'w> {
@@ -109,6 +110,7 @@ impl<'w> NewLinked<'w> {
             files: Vec::new(),
             configuration: Configuration::default(),
             registry: world.registry.host.clone(),
+            owner: world.account.login.clone(),
         }
     }
 
@@ -116,6 +118,13 @@ impl<'w> NewLinked<'w> {
     #[must_use]
     pub fn registry(mut self, host: &str) -> Self {
         host.clone_into(&mut self.registry);
+        self
+    }
+
+    /// In an organization or a workspace of the account.
+    #[must_use]
+    pub fn owner(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.owner);
         self
     }
 
@@ -197,7 +206,7 @@ impl<'w> NewLinked<'w> {
             self = self.file("Dockerfile", dockerfile).file("word", "first\n");
         }
         let name = format!("r{:08x}", rand::random::<u32>());
-        let mut new = NewRepository::new(&format!("{}/{name}", self.world.account.login)).private();
+        let mut new = NewRepository::new(&format!("{}/{name}", self.owner)).private();
         for (path, content) in &self.files {
             new = new.file(path, content);
         }

@@ -183,6 +183,13 @@ impl NewWorld {
         self
     }
 
+    /// With Bitbucket's access tokens ending after this long.
+    #[must_use]
+    pub fn bitbucket_token_lifetime(mut self, lifetime: std::time::Duration) -> Self {
+        self.forge.bitbucket_token_lifetime = lifetime;
+        self
+    }
+
     /// With every answer and payload of the forge held to the vendors' descriptions, where they are at hand: below
     /// `workspace`, or where the environment says. Says so where they are not.
     #[must_use]

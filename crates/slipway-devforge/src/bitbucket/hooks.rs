@@ -156,6 +156,7 @@ pub(super) async fn create(
         insecure_ssl: "0".to_owned(),
         created_at: now,
         updated_at: now,
+        made_by: None,
         last_response: None,
     };
     apply(&forge, &mut hook, &body)?;

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use crate::api::{Caller, Layer, Page, Refusal, caller, observe, page_url, refuse};
 use crate::forge::Shared;
 use crate::git;
+use crate::mishaps;
 use crate::people::{Kind, Permission};
 use crate::state::Repo;
 
@@ -98,6 +99,10 @@ pub(crate) fn router(forge: &Shared) -> Router {
         )
         .fallback(async || error(StatusCode::NOT_FOUND, "Resource not found"))
         .layer(middleware::from_fn_with_state(layer, observe))
+        .layer(middleware::from_fn_with_state(
+            (forge.clone(), KIND),
+            mishaps::befall,
+        ))
         .with_state(forge.clone());
     let host_keys = format!("{} {}\n", forge.addresses.ssh.ip(), forge.addresses.ssh_host_key);
     Router::new()

@@ -65,6 +65,14 @@ pub(super) fn answer(kind: Kind, method: &str, template: &str, status: u16) -> O
 /// but do not forbid them.
 pub(super) fn bitbucket_payload(event: &str) -> Option<Value> {
     let object = |name: &str| json!({ "$ref": format!("#/definitions/{name}") });
+    if event == "repo:deleted" {
+        // Named in the API description's list of events; it carries what every repository event carries.
+        return Some(json!({
+            "type": "object",
+            "required": ["actor", "repository"],
+            "properties": { "actor": object("account"), "repository": object("repository") },
+        }));
+    }
     let (own, schema) = if event == "repo:push" {
         let end = json!({
             "anyOf": [

@@ -155,6 +155,7 @@ pub(super) async fn create(
             insecure_ssl: ssl_text(config.insecure_ssl.as_ref()),
             created_at: now,
             updated_at: now,
+            made_by: world.side(KIND).client_of(caller.token).map(str::to_owned),
             last_response: None,
         };
         if let Some(repo) = world.side_mut(KIND).repo_mut(found.repo.id) {

@@ -27,7 +27,10 @@ use serde_json::{Value, json};
 use crate::api::{Caller, Layer, Page, Refusal, caller, observe, page_url, refuse};
 use crate::forge::Shared;
 use crate::git;
+use crate::mishaps;
 use crate::people::{Kind, Permission};
+use crate::policies::{self, Gate, gate};
+use crate::rates;
 use crate::state::{Repo, Side};
 
 const KIND: Kind = Kind::GitHub;
@@ -97,16 +100,22 @@ pub(crate) fn router(forge: &Shared) -> Router {
         )
         .fallback(async || not_found())
         .layer(middleware::from_fn_with_state(layer, observe))
+        .layer(middleware::from_fn_with_state(forge.clone(), rates::count))
+        .layer(middleware::from_fn_with_state(
+            (forge.clone(), KIND),
+            mishaps::befall,
+        ))
         .with_state(forge.clone());
     Router::new()
         .nest("/api/v3", api)
         .merge(crate::oauth::github::routes(forge.clone()))
+        .merge(policies::routes(forge.clone()))
         .merge(git::http::routes(forge.clone(), KIND))
 }
 
 type Answer = Result<Response, Refusal>;
 
-fn error(status: StatusCode, message: &str) -> Response {
+pub(crate) fn error(status: StatusCode, message: &str) -> Response {
     let body = json!({
         "message": message,
         "documentation_url": "https://docs.github.com/rest",
@@ -142,6 +151,9 @@ impl FromRequestParts<Shared> for Maybe {
 
     async fn from_request_parts(parts: &mut Parts, forge: &Shared) -> Result<Self, Response> {
         match caller(forge, KIND, &parts.headers) {
+            Ok(Some(caller)) if forge.world().side(KIND).suspended.contains(&caller.user) => {
+                Err(error(StatusCode::FORBIDDEN, "Sorry. Your account was suspended."))
+            }
             Ok(caller) => Ok(Self(caller)),
             Err(()) => Err(error(StatusCode::UNAUTHORIZED, "Bad credentials")),
         }
@@ -186,21 +198,41 @@ fn permission(side: &Side, caller: Option<&Caller>, repo: &Repo) -> Option<Permi
 fn find(forge: &Shared, caller: Option<&Caller>, owner: &str, name: &str) -> Result<Found, Refusal> {
     let world = forge.world();
     let side = world.side(KIND);
-    let found = side.repo_named(owner, name).and_then(|repo| {
-        let may = permission(side, caller, repo)?;
-        Some(Found {
-            repo: repo.clone(),
-            full_name: side.full_name(repo),
-            may,
-        })
-    });
-    found.ok_or_else(|| Refusal::from(not_found()))
+    look(forge, side, caller, side.repo_named(owner, name))
+}
+
+/// What a caller is shown of a repository. An organization that does not let the caller's app in shows what is public.
+fn look(forge: &Shared, side: &Side, caller: Option<&Caller>, repo: Option<&Repo>) -> Result<Found, Refusal> {
+    let seen = repo.and_then(|repo| Some((repo, permission(side, caller, repo)?)));
+    let (repo, mut may) = seen.ok_or_else(|| Refusal::from(not_found()))?;
+    if let Some(refusal) = gate(forge, side, caller, repo.owner).refusal() {
+        if repo.private {
+            return Err(refusal);
+        }
+        may = Permission::Read;
+    }
+    Ok(Found {
+        repo: repo.clone(),
+        full_name: side.full_name(repo),
+        may,
+    })
+}
+
+/// Whether a list shows a repository to a caller.
+fn is_listed(forge: &Shared, side: &Side, caller: Option<&Caller>, repo: &Repo) -> bool {
+    !repo.private || gate(forge, side, caller, repo.owner) == Gate::Open
 }
 
 /// Looks a repository up for something only its administrators may do. GitHub answers 404 also
 /// to those who see the repository but lack admin, except with 403 where it says so by name.
 fn find_to_administer(forge: &Shared, caller: &Caller, owner: &str, name: &str) -> Result<Found, Refusal> {
     let mut found = find(forge, Some(caller), owner, name)?;
+    {
+        let world = forge.world();
+        if let Some(refusal) = gate(forge, world.side(KIND), Some(caller), found.repo.owner).refusal() {
+            return Err(refusal);
+        }
+    }
     // `admin:repo_hook` and its like reach hooks without `repo`.
     if found.may < Permission::Admin && caller.has(&["admin:repo_hook", "write:repo_hook"]) {
         let world = forge.world();

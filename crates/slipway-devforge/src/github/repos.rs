@@ -7,11 +7,13 @@ use axum::extract::{OriginalUri, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 
 use super::{
-    Answer, Found, KIND, Known, Maybe, Params, RepoPath, find, not_found, paged, permission, refuse, render,
+    Answer, Found, KIND, Known, Maybe, Params, RepoPath, find, is_listed, look, not_found, paged, permission,
+    refuse, render,
 };
 use crate::api::Caller;
 use crate::forge::Shared;
 use crate::people::Permission;
+use crate::policies::gate;
 use crate::state::{Repo, Side};
 
 /// `GET /user/repos` with `affiliation`, `visibility`, `sort` and `direction`.
@@ -57,13 +59,16 @@ pub(super) async fn of_organization(
     uri: OriginalUri,
     Query(params): Params,
 ) -> Answer {
-    let Some(id) = forge
-        .world()
-        .side(KIND)
-        .organization(&org)
-        .map(|account| account.id)
-    else {
-        return refuse(not_found());
+    let id = {
+        let world = forge.world();
+        let side = world.side(KIND);
+        let Some(id) = side.organization(&org).map(|account| account.id) else {
+            return refuse(not_found());
+        };
+        if let Some(refusal) = gate(&forge, side, caller.as_ref(), id).refusal() {
+            return Err(refusal);
+        }
+        id
     };
     Ok(listed(&forge, &uri, &params, caller.as_ref(), |_, repo| {
         repo.owner == id
@@ -81,6 +86,7 @@ fn listed(
         let world = forge.world();
         let side = world.side(KIND);
         let seen = side.repositories.iter().filter(|repo| wanted(side, repo));
+        let seen = seen.filter(|repo| is_listed(forge, side, caller, repo));
         seen.filter_map(|repo| Some((repo.clone(), permission(side, caller, repo)?)))
             .collect()
     };
@@ -130,17 +136,7 @@ pub(super) async fn by_id(State(forge): State<Shared>, Maybe(caller): Maybe, Pat
     let found = {
         let world = forge.world();
         let side = world.side(KIND);
-        side.repo(id).and_then(|repo| {
-            let may = permission(side, caller.as_ref(), repo)?;
-            Some(Found {
-                repo: repo.clone(),
-                full_name: side.full_name(repo),
-                may,
-            })
-        })
+        look(&forge, side, caller.as_ref(), side.repo(id))?
     };
-    match found {
-        Some(found) => Ok(show(&forge, &found)),
-        None => refuse(not_found()),
-    }
+    Ok(show(&forge, &found))
 }

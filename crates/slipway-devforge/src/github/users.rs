@@ -7,8 +7,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::{Answer, KIND, Known, Params, error, not_found, paged, refuse, render};
+use crate::api::Caller;
 use crate::forge::Shared;
 use crate::people::{Account, Role};
+use crate::policies::{Gate, gate};
 
 /// `GET /meta`.
 pub(super) async fn meta(State(forge): State<Shared>) -> Response {
@@ -37,10 +39,13 @@ pub(super) async fn me(State(forge): State<Shared>, Known(caller): Known) -> Ans
     Ok(Json(shown).into_response())
 }
 
-fn mine(forge: &Shared, user: u64) -> Vec<(Account, Role)> {
+/// The caller's organizations, as lists show them: without those that do not let the app in.
+fn mine(forge: &Shared, caller: &Caller) -> Vec<(Account, Role)> {
     let world = forge.world();
-    let all = world.side(KIND).organizations_of(user);
-    all.into_iter()
+    let side = world.side(KIND);
+    side.organizations_of(caller.user)
+        .into_iter()
+        .filter(|(account, _)| gate(forge, side, Some(caller), account.id) == Gate::Open)
         .map(|(account, role)| (account.clone(), role))
         .collect()
 }
@@ -58,7 +63,7 @@ pub(super) async fn organizations(
             "You need at least read:org scope or user scope to list your organizations.",
         ));
     }
-    let all = mine(&forge, caller.user);
+    let all = mine(&forge, &caller);
     Ok(paged(&forge, &uri, &params, all, |(account, _)| {
         render::organization(&forge.addresses, &account)
     }))
@@ -80,14 +85,14 @@ pub(super) async fn memberships(
     let Some(me) = forge.world().side(KIND).account(caller.user).cloned() else {
         return refuse(not_found());
     };
-    let all = mine(&forge, caller.user);
+    let all = mine(&forge, &caller);
     let show = |(account, role): (Account, Role)| -> Value {
         render::membership(&forge.addresses, &account, &me, role)
     };
     Ok(paged(&forge, &uri, &params, all, show))
 }
 
-/// `GET /user/memberships/orgs/{org}`: 404 for those who are not in it.
+/// `GET /user/memberships/orgs/{org}`: 404 for those who are not in it, 403 "if org blocks the application".
 pub(super) async fn membership(
     State(forge): State<Shared>,
     Known(caller): Known,
@@ -102,11 +107,14 @@ pub(super) async fn membership(
     let Some(me) = forge.world().side(KIND).account(caller.user).cloned() else {
         return refuse(not_found());
     };
-    let mut all = mine(&forge, caller.user).into_iter();
-    match all.find(|(account, _)| account.login.eq_ignore_ascii_case(&org)) {
-        Some((account, role)) => {
-            Ok(Json(render::membership(&forge.addresses, &account, &me, role)).into_response())
-        }
-        None => refuse(not_found()),
+    let world = forge.world();
+    let side = world.side(KIND);
+    let mut all = side.organizations_of(caller.user).into_iter();
+    let Some((account, role)) = all.find(|(account, _)| account.login.eq_ignore_ascii_case(&org)) else {
+        return refuse(not_found());
+    };
+    if let Some(refusal) = gate(&forge, side, Some(&caller), account.id).refusal() {
+        return Err(refusal);
     }
+    Ok(Json(render::membership(&forge.addresses, account, &me, role)).into_response())
 }

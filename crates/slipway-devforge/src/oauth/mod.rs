@@ -40,16 +40,16 @@ const MOST_TOKENS: usize = 10;
 const COOKIE: &str = "user_session";
 
 /// What a browser's cookie stands for, copied out of the world.
-struct Visitor {
+pub(crate) struct Visitor {
     cookie: String,
-    form_token: String,
-    user: Option<u64>,
+    pub(crate) form_token: String,
+    pub(crate) user: Option<u64>,
     users: Vec<u64>,
     is_new: bool,
 }
 
 /// The session of the request's cookie, or a fresh one.
-fn visitor(forge: &Shared, kind: Kind, headers: &HeaderMap) -> Visitor {
+pub(crate) fn visitor(forge: &Shared, kind: Kind, headers: &HeaderMap) -> Visitor {
     let mut world = forge.world();
     let sessions = &mut world.side_mut(kind).sessions;
     let known = cookie(headers).and_then(|value| sessions.iter().find(|session| session.cookie == value));
@@ -88,7 +88,7 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
         .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
 }
 
-fn with_cookie(visitor: &Visitor, mut response: Response) -> Response {
+pub(crate) fn with_cookie(visitor: &Visitor, mut response: Response) -> Response {
     if visitor.is_new {
         let value = format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Lax", visitor.cookie);
         if let Ok(value) = HeaderValue::try_from(value) {
@@ -99,7 +99,7 @@ fn with_cookie(visitor: &Visitor, mut response: Response) -> Response {
 }
 
 /// 302, as both providers answer.
-fn found(location: &str) -> Response {
+pub(crate) fn found(location: &str) -> Response {
     match HeaderValue::try_from(location) {
         Ok(location) => (StatusCode::FOUND, [(header::LOCATION, location)]).into_response(),
         Err(_) => (StatusCode::BAD_REQUEST, "the address is not one").into_response(),
@@ -143,7 +143,7 @@ fn leave(forge: &Shared, kind: Kind, visitor: &Visitor) {
 }
 
 /// `base` with more query parameters.
-fn with_query(base: &str, pairs: &[(&str, &str)]) -> String {
+pub(crate) fn with_query(base: &str, pairs: &[(&str, &str)]) -> String {
     let query = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(pairs.iter().copied())
         .finish();

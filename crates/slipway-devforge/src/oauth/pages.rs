@@ -138,7 +138,12 @@ pub(super) fn consent(page: &Consent<'_>) -> Response {
     frame(page.kind, &format!("Authorize {}", page.app), &body).into_response()
 }
 
+/// A page with a body of its own, which must be safe HTML.
+pub(crate) fn page(kind: Kind, title: &str, body: &str) -> Response {
+    frame(kind, title, body).into_response()
+}
+
 /// A page that only says something.
-pub(super) fn message(kind: Kind, status: StatusCode, title: &str, text: &str) -> Response {
+pub(crate) fn message(kind: Kind, status: StatusCode, title: &str, text: &str) -> Response {
     (status, frame(kind, title, &format!("<p>{}</p>", escape(text)))).into_response()
 }

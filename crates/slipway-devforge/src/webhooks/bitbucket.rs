@@ -149,3 +149,9 @@ pub(super) fn pull_request_event(
     let payload = surrounded(forge, repo, actor, json!({ "pullrequest": shown }))?;
     Some(Event::new(key, None, payload))
 }
+
+/// `repo:deleted`.
+pub(super) fn deleted_event(forge: &Shared, repo: u64, actor: u64) -> Option<Event> {
+    let payload = surrounded(forge, repo, actor, json!({}))?;
+    Some(Event::new("repo:deleted", None, payload))
+}

@@ -332,3 +332,17 @@ pub(super) fn ping_event(forge: &Shared, repo: u64, hook: &Hook, sender: u64) ->
     };
     Some(Event::new("ping", None, around.close(payload, false)))
 }
+
+/// `repository` with its action `deleted`.
+pub(super) fn deleted_event(forge: &Shared, repo: u64, sender: u64) -> Option<Event> {
+    let world = forge.world();
+    let side = world.side(Kind::GitHub);
+    let around = Surroundings {
+        urls: &forge.addresses,
+        side,
+        repo: side.repo(repo)?,
+        sender: side.account(sender),
+    };
+    let payload = around.close(json!({ "action": "deleted" }), false);
+    Some(Event::new("repository", Some("deleted"), payload))
+}

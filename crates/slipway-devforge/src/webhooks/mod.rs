@@ -87,6 +87,17 @@ pub(crate) fn pull_request(forge: &Shared, kind: Kind, repo: u64, number: u64, s
     }
 }
 
+/// Tells the hooks of a repository that it is being deleted.
+pub(crate) fn repository_deleted(forge: &Shared, kind: Kind, repo: u64, sender: u64) {
+    let event = match kind {
+        Kind::GitHub => github::deleted_event(forge, repo, sender),
+        Kind::Bitbucket => bitbucket::deleted_event(forge, repo, sender),
+    };
+    if let Some(event) = event {
+        address(forge, kind, repo, &event);
+    }
+}
+
 /// Pings one hook (GitHub).
 pub(crate) fn ping(forge: &Shared, repo: u64, hook: &Hook, sender: u64) {
     if let Some(event) = github::ping_event(forge, repo, hook, sender) {

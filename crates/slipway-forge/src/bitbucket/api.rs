@@ -9,6 +9,7 @@ use crate::{
     Account, Forbidden, ForgeConfig, ForgeError, HttpClient, Owner, OwnerAccess, OwnerKind, OwnerRole,
     Scopes,
     http::{Answer, excerpt},
+    remembered::Remembered,
     rest::{Page, Rest, judge_common},
 };
 
@@ -28,6 +29,7 @@ fn rest(base: Url, config: &ForgeConfig, http: HttpClient) -> Rest {
         base,
         forge: config.display_name.clone(),
         headers: &[("accept", "application/json")],
+        remembered: Remembered::default(),
         judge,
     }
 }

@@ -109,6 +109,7 @@ async fn ask_for_token(
             password: &config.client_secret,
         },
         headers: web.headers,
+        if_none_match: None,
         body: Body::form(fields).holding(given),
     };
     let answer = web.http.send(&request).await?;

@@ -10,6 +10,7 @@ use crate::{
     Scopes,
     http::{Answer, excerpt},
     names::is_part,
+    remembered::Remembered,
     rest::{Page, Rest, judge_common, wait_until},
 };
 
@@ -23,6 +24,7 @@ pub(super) fn api(config: &ForgeConfig, http: HttpClient) -> Rest {
             ("accept", "application/vnd.github+json"),
             ("x-github-api-version", "2022-11-28"),
         ],
+        remembered: Remembered::default(),
         judge,
     }
 }
@@ -34,6 +36,7 @@ pub(super) fn web(config: &ForgeConfig, http: HttpClient) -> Rest {
         base: config.web_url.clone(),
         forge: config.display_name.clone(),
         headers: &[("accept", "application/json")],
+        remembered: Remembered::default(),
         judge,
     }
 }

@@ -8,7 +8,7 @@ use slipway_types::Timestamp;
 
 use super::{
     api::page,
-    repositories::{at, confirm_absence},
+    repositories::{at, confirm_absence, post},
 };
 use crate::{
     ForgeError, Hook, HookSpec, LastDelivery, RemoteHookId, RepositoryPath,
@@ -139,6 +139,17 @@ pub(super) async fn update(
         .send(token, Method::PATCH, url, body(spec, json!({})), "hook")
         .await?;
     Ok(found.into())
+}
+
+/// "Ping a repository webhook".
+pub(super) async fn ping(
+    api: &Rest,
+    token: &SecretString,
+    path: &RepositoryPath,
+    id: &RemoteHookId,
+) -> Result<(), ForgeError> {
+    let url = at(api, path, &["hooks", id.as_str(), "pings"]);
+    post(api, token, url, Body::none(), "hook").await.map(drop)
 }
 
 pub(super) async fn delete(

@@ -224,6 +224,15 @@ impl Forge for Github {
         hooks::update(&self.api, token, at, id, spec).await
     }
 
+    async fn ping_hook(
+        &self,
+        token: &SecretString,
+        at: &RepositoryPath,
+        id: &RemoteHookId,
+    ) -> Result<bool, ForgeError> {
+        hooks::ping(&self.api, token, at, id).await.map(|()| true)
+    }
+
     async fn delete_hook(
         &self,
         token: &SecretString,

@@ -30,6 +30,7 @@ use crate::{
     failure::{self, Failure},
     services::{
         configuring::{ConfigurationForm, ConfigurationView, RuleForm, VariableForm, default_fields},
+        health::fix,
         sources::SourceChoice,
     },
 };
@@ -208,6 +209,9 @@ struct ConfigurationPut {
     autotest: Autotest,
     #[serde(default)]
     repository_links: bool,
+    /// Whether a webhook or deploy key that got lost at the provider is made again without being asked.
+    #[serde(default = "yes")]
+    auto_repair: bool,
     /// How pushes become known.
     #[serde(default = "by_webhook")]
     #[schema(schema_with = schema::delivery_mode)]
@@ -247,6 +251,7 @@ impl ConfigurationPut {
             fields: ConfigurationFields {
                 autotest: self.autotest,
                 repository_links: self.repository_links,
+                auto_repair: self.auto_repair,
                 delivery_mode: self.delivery_mode,
                 poll_interval: self
                     .poll_interval_s
@@ -271,7 +276,7 @@ impl ConfigurationPut {
 
 /// A build configuration.
 #[derive(Debug, Serialize, ToSchema)]
-struct Configuration {
+pub(super) struct Configuration {
     id: String,
     /// Counts the saved changes, from 1; send the `ETag` back as `If-Match` when you save.
     version: i64,
@@ -288,6 +293,7 @@ struct Configuration {
     #[schema(schema_with = schema::autotest)]
     autotest: &'static str,
     repository_links: bool,
+    auto_repair: bool,
     #[schema(schema_with = schema::delivery_mode)]
     delivery_mode: &'static str,
     poll_interval_s: u64,
@@ -316,6 +322,15 @@ struct ConfiguredSource {
     default_branch: String,
     /// The linked account that serves it.
     account: Option<String>,
+    /// Why it cannot be reached.
+    #[schema(schema_with = schema::maybe_health_reason)]
+    reason: Option<&'static str>,
+    /// The same for people.
+    detail: Option<String>,
+    /// What puts it right.
+    fix: Option<&'static str>,
+    /// When it was last read back at the provider.
+    checked_at: Option<Time>,
 }
 
 /// What a rule may say but hardly means.
@@ -346,10 +361,14 @@ impl Warning {
 struct ProviderResource {
     #[schema(schema_with = schema::resource_state)]
     state: &'static str,
-    /// Why it could not be made.
+    /// Why it could not be made, or what is wrong with it.
     #[schema(schema_with = schema::maybe_health_reason)]
     reason: Option<&'static str>,
     detail: Option<String>,
+    /// What puts it right.
+    fix: Option<&'static str>,
+    /// When a repair of it was last begun.
+    repaired_at: Option<Time>,
     settled_at: Option<Time>,
 }
 
@@ -359,6 +378,8 @@ impl From<Resource> for ProviderResource {
             state: resource.state.as_str(),
             reason: resource.reason.map(HealthReason::as_str),
             detail: resource.detail,
+            fix: resource.reason.map(fix),
+            repaired_at: resource.repaired_at.map(Time),
             settled_at: resource.settled_at.map(Time),
         }
     }
@@ -380,6 +401,10 @@ impl From<ConfigurationView> for Configuration {
                 private: view.source.facts.private,
                 default_branch: view.source.facts.default_branch,
                 account: view.link.map(|link| link.login),
+                reason: view.source.reason.map(HealthReason::as_str),
+                detail: view.source.detail,
+                fix: view.source.reason.map(fix),
+                checked_at: view.source.checked_at.map(Time),
             },
             rules: view.rules.into_iter().map(Rule::from).collect(),
             warnings: view
@@ -390,6 +415,7 @@ impl From<ConfigurationView> for Configuration {
             variables: view.variables.into_iter().map(|variable| variable.name).collect(),
             autotest: fields.autotest.as_str(),
             repository_links: fields.repository_links,
+            auto_repair: fields.auto_repair,
             delivery_mode: fields.delivery_mode.as_str(),
             poll_interval_s: fields.poll_interval.as_secs(),
             supersede: fields.supersede.as_str(),
@@ -407,6 +433,17 @@ async fn read(app: &App, who: &Asker, path: &RepositoryPath) -> Result<Option<Co
     Ok(app.configuring.view(who, &path.namespace, &path.name).await?)
 }
 
+/// The configuration as it is now.
+pub(super) async fn configuration(
+    app: &App,
+    who: &Asker,
+    path: &RepositoryPath,
+    status: StatusCode,
+) -> Result<Response, Failure> {
+    let view = read(app, who, path).await?.ok_or_else(Failure::not_found)?;
+    Ok(shown(view, status))
+}
+
 fn shown(view: ConfigurationView, status: StatusCode) -> Response {
     let version = Version(view.configuration.version);
     let mut response = (status, Json(Configuration::from(view))).into_response();
@@ -418,8 +455,7 @@ fn shown(view: ConfigurationView, status: StatusCode) -> Response {
 #[utoipa::path(get, path = "/api/v1/repositories/{namespace}/{name}/configuration", tag = "configuration",
     operation_id = "get_configuration", params(RepositoryPath), responses((status = 200, body = Configuration)))]
 async fn show(State(app): State<App>, who: Asker, Of(path): Of<RepositoryPath>) -> Result<Response, Failure> {
-    let view = read(&app, &who, &path).await?.ok_or_else(Failure::not_found)?;
-    Ok(shown(view, StatusCode::OK))
+    configuration(&app, &who, &path, StatusCode::OK).await
 }
 
 /// Saves a build configuration. With `If-Match`, only if nobody else has saved since.
@@ -446,13 +482,12 @@ async fn save(
     app.configuring
         .save(&who, &path.namespace, &path.name, &form)
         .await?;
-    let view = read(&app, &who, &path).await?.ok_or_else(Failure::not_found)?;
     let status = if there.is_some() {
         StatusCode::OK
     } else {
         StatusCode::CREATED
     };
-    Ok(shown(view, status))
+    configuration(&app, &who, &path, status).await
 }
 
 /// Deletes a build configuration, with its rules, variables and triggers, and what Slipway made at the provider for

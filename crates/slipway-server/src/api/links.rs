@@ -1,5 +1,7 @@
 //! Linked accounts of a namespace: linking, checking, unlinking, and the ledger of what became of it.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::State,
@@ -23,6 +25,7 @@ use crate::{
     app::App,
     failure::Failure,
     services::{
+        health,
         links::LinkedForge,
         unlinking::{LedgerStep, UnlinkChoices, UnlinkPreview},
     },
@@ -60,10 +63,52 @@ struct Linked {
     link: Option<Link>,
     /// The organizations and workspaces that the account belongs to.
     owners: Vec<Owner>,
+    /// The account's page of authorized applications, where access to an organization is granted or requested.
+    authorizations_url: Option<String>,
+    /// Where the owners of organizations that did not let the link in decide that, by their names.
+    policy_urls: BTreeMap<String, String>,
+    /// What is wrong with what is built through it.
+    troubles: Vec<Trouble>,
     /// The scopes that were granted.
     scopes: Vec<String>,
     /// How many configurations build through it.
     configurations: usize,
+}
+
+/// Something that is wrong with a source repository, or with what Slipway made there.
+#[derive(Debug, Serialize, ToSchema)]
+struct Trouble {
+    /// `owner/name`, at the provider.
+    source: String,
+    /// The repositories that build from it.
+    repositories: Vec<String>,
+    /// `repository`, `webhook` or `deploy_key`.
+    what: &'static str,
+    #[schema(schema_with = schema::health_reason)]
+    reason: &'static str,
+    /// The same for people.
+    detail: String,
+    /// What puts it right.
+    fix: &'static str,
+    /// Whether it is being repaired now.
+    repairing: bool,
+    /// When a repair of it was last begun.
+    repaired_at: Option<Time>,
+}
+
+impl From<health::Trouble> for Trouble {
+    fn from(trouble: health::Trouble) -> Self {
+        Self {
+            source: trouble.source.full_name(),
+            repositories: trouble.repositories.iter().map(ToString::to_string).collect(),
+            what: trouble.what.as_str(),
+            reason: trouble.reason.as_str(),
+            detail: trouble.detail,
+            fix: health::fix(trouble.reason),
+            repairing: trouble.repairing,
+            repaired_at: trouble.repaired_at.map(Time),
+        }
+    }
 }
 
 /// A tie between a namespace and an account.
@@ -81,6 +126,12 @@ struct Link {
     health_reason: Option<&'static str>,
     /// The same for people.
     health_detail: Option<String>,
+    /// What puts it right.
+    fix: Option<&'static str>,
+    /// Since when for this reason.
+    health_since: Option<Time>,
+    /// Until when the provider asks to wait, where that is the reason.
+    health_until: Option<Time>,
     linked_at: Time,
     /// When it was last seen to work.
     verified_at: Option<Time>,
@@ -95,6 +146,9 @@ impl From<StoredLink> for Link {
             health: link.health.as_str(),
             health_reason: link.health_reason.map(HealthReason::as_str),
             health_detail: link.health_detail,
+            fix: link.health_reason.map(health::fix),
+            health_since: link.health_since.map(Time),
+            health_until: link.health_until.map(Time),
             linked_at: link.linked_at.into(),
             verified_at: link.verified_at.map(Time),
         }
@@ -109,6 +163,7 @@ pub(super) struct Owner {
     role: &'static str,
     #[schema(schema_with = schema::owner_reach)]
     reach: &'static str,
+    /// Why not, in the provider's words; for single sign-on, where to authorize.
     detail: Option<String>,
     checked_at: Time,
 }
@@ -133,6 +188,13 @@ impl From<LinkedForge> for Linked {
             can_link: linked.can_link,
             link: linked.link.map(Link::from),
             owners: linked.owners.into_iter().map(Owner::from).collect(),
+            authorizations_url: linked.authorizations_url.map(String::from),
+            policy_urls: linked
+                .policy_urls
+                .into_iter()
+                .map(|(name, url)| (name, url.into()))
+                .collect(),
+            troubles: linked.troubles.into_iter().map(Trouble::from).collect(),
             scopes: linked.scopes,
             configurations: linked.configurations,
         }
@@ -197,7 +259,7 @@ async fn start(
     operation_id = "check_link", params(LinkPath), responses((status = 200, body = Link)))]
 async fn check(State(app): State<App>, who: Asker, Of(path): Of<LinkPath>) -> Result<Json<Link>, Failure> {
     Ok(Json(
-        app.links.check(&who, &path.namespace, &path.forge).await?.into(),
+        app.health.check(&who, &path.namespace, &path.forge).await?.into(),
     ))
 }
 

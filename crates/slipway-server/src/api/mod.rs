@@ -8,6 +8,7 @@
 
 mod access_tokens;
 mod admin;
+mod audit;
 mod auth;
 mod build;
 mod build_call;
@@ -21,10 +22,12 @@ mod links;
 mod log;
 mod me;
 mod namespaces;
+mod owners;
 mod page;
 mod preview;
 mod problem;
 mod registries;
+mod repairs;
 mod repositories;
 mod schema;
 mod sources;
@@ -72,15 +75,18 @@ fn described() -> OpenApiRouter<App> {
         .merge(problem::routes())
         .merge(me::routes())
         .merge(namespaces::routes())
+        .merge(audit::routes())
         .merge(repositories::routes())
         .merge(configuration::routes())
         .merge(preview::routes())
+        .merge(repairs::routes())
         .merge(triggers::routes())
         .merge(builds::routes())
         .merge(log::routes())
         .merge(timeline::routes())
         .merge(links::routes())
         .merge(sources::routes())
+        .merge(owners::routes())
         .merge(registries::routes())
         .merge(access_tokens::routes())
         .merge(admin::routes())

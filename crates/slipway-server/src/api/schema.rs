@@ -62,6 +62,7 @@ words! {
     health = Health, false;
     level = Level, false;
     link_state = LinkState, false;
+    health_reason = HealthReason, false;
     maybe_health_reason = HealthReason, true;
     maybe_hold = Hold, true;
     maybe_token_scope = TokenScope, true;

@@ -1,9 +1,9 @@
 //! The audit trail: who did what. Written by the services that do it, in the same transaction; read here.
 
 use slipway_store::{Act, AuditOf, NewAct, Store};
-use slipway_types::AuditId;
+use slipway_types::{AuditId, SlugName};
 
-use super::{Caller, ServiceError};
+use super::{Access, Caller, ServiceError};
 
 /// What a caller did, without particulars: to be filled in with `..`.
 pub(super) fn act<'a>(caller: &'a Caller, act: &'a str, object: &'a str) -> NewAct<'a> {
@@ -19,28 +19,35 @@ pub(super) fn act<'a>(caller: &'a Caller, act: &'a str, object: &'a str) -> NewA
     }
 }
 
-/// Reads the trail. Callers have been allowed to see what they ask for.
+/// Reads the trail.
 #[derive(Debug, Clone)]
 pub struct AuditTrail {
     store: Store,
+    access: Access,
 }
 
 impl AuditTrail {
     /// Over this store.
-    pub const fn new(store: Store) -> Self {
-        Self { store }
+    pub fn new(store: Store) -> Self {
+        Self {
+            access: Access::new(store.clone()),
+            store,
+        }
     }
 
-    /// What was done, the latest first, before `before`.
+    /// What was done in a namespace, the latest first, before `before`. For its owners.
     ///
     /// # Errors
-    /// What the store says.
-    pub async fn page(
+    /// [`ServiceError::NotFound`] for strangers, [`ServiceError::Forbidden`] for others than owners.
+    pub async fn of_namespace(
         &self,
-        of: AuditOf,
+        caller: &Caller,
+        namespace: &SlugName,
         before: Option<AuditId>,
         limit: i64,
     ) -> Result<Vec<Act>, ServiceError> {
+        let namespace = self.access.owned_namespace(caller, namespace).await?;
+        let of = AuditOf::Namespace(namespace.id);
         Ok(self.store.audit().page(of, before, limit).await?)
     }
 }

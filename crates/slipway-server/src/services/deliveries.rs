@@ -14,13 +14,13 @@ use slipway_types::{
     CommitSha, DeliveryId, Timestamp, UserId,
     build::Cause,
     decision::{ChangeResult, DeliveryOutcome},
-    forge::SourceState,
 };
 
 use super::{
     ask::{self, AskError, AskForge},
     bells::Bells,
     observe::{After, Hint, Observe},
+    reach,
 };
 
 /// Handles and replays deliveries.
@@ -226,10 +226,7 @@ async fn follow(
     name: Option<(String, String)>,
 ) -> Result<(), StoreError> {
     if change == RepositoryChange::Deleted {
-        return tx
-            .source_repositories()
-            .set_state(source.id, SourceState::Gone)
-            .await;
+        return reach::gone(tx, source).await;
     }
     if let Some((owner, name)) = name
         && (owner != source.facts.owner || name != source.facts.name)
@@ -239,7 +236,7 @@ async fn follow(
             name,
             ..source.facts.clone()
         };
-        tx.source_repositories().describe(source.id, &facts).await?;
+        reach::reached(tx, source, &facts).await?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -26,6 +26,11 @@ use super::ServiceError;
 
 /// A token is renewed when less than this is left of it, or a fifth of its life where that is less.
 const EARLY: Duration = Duration::from_mins(5);
+/// How long to wait where a forge asks to and does not say how long: GitHub's own advice ("Rate limits for the REST
+/// API": wait for at least one minute).
+const WAIT: Duration = Duration::from_mins(1);
+/// The longest that a forge may have us wait: limits are by the hour at both.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// The forges.
 #[derive(Clone)]
@@ -38,6 +43,7 @@ struct Inner {
     http: HttpClient,
     connected: Mutex<HashMap<ForgeClientId, Connected>>,
     renewing: Mutex<HashMap<CredentialId, Arc<tokio::sync::Mutex<()>>>>,
+    waiting: Mutex<HashMap<CredentialId, Timestamp>>,
 }
 
 /// A forge, and what it was connected by: another configuration, another connection.
@@ -126,6 +132,7 @@ impl Forges {
                 http,
                 connected: Mutex::default(),
                 renewing: Mutex::default(),
+                waiting: Mutex::default(),
             }),
         }
     }
@@ -207,6 +214,7 @@ impl Forges {
             .await?
             .ok_or(NoToken::NotLinked)?;
         let forge = self.by_client(credential.client).await?;
+        self.must_wait(&credential, forge.as_ref())?;
         let token = self.token(credential.id).await?;
         Ok((forge, token))
     }
@@ -286,24 +294,44 @@ impl Forges {
         Err(NoToken::Expired)
     }
 
-    /// Feeds a failed call into the health of its link. What concerns one repository only, or only this
-    /// moment, says nothing of the link.
+    /// Feeds a failed call into the health of its link. What concerns one repository only says nothing of the link;
+    /// and a forge that does not answer, or asks to wait, takes nothing back of what is known.
     ///
     /// # Errors
     /// What the store says.
     pub async fn note_failure(&self, link: LinkId, error: &ForgeError) -> Result<(), StoreError> {
-        let (health, reason) = match error.health_reason() {
-            Some(reason @ (HealthReason::TokenRevoked | HealthReason::AccountSuspended)) => {
-                (Health::Broken, reason)
-            }
-            Some(reason @ HealthReason::ScopesMissing) => (Health::NeedsAttention, reason),
-            _ => return Ok(()),
+        let Some(health) = health_after(error) else {
+            return Ok(());
         };
         let tx = self.inner.store.begin().await?;
-        tx.links()
-            .set_health(link, &LinkHealth::because(health, reason, error.to_string()))
-            .await?;
+        let Some(known) = tx.links().lock(link).await? else {
+            return Ok(());
+        };
+        if let (Some(until), Some(credential)) = (health.until, known.credential) {
+            self.waiting().insert(credential, until);
+        }
+        if error.is_transient() && known.health_reason.is_some_and(|reason| !is_passing(reason)) {
+            return Ok(());
+        }
+        tx.links().set_health(link, &health).await?;
         tx.commit().await
+    }
+
+    /// The provider's limits are per account: while it asks to wait, nobody asks it anything with this token.
+    fn must_wait(&self, credential: &Credential, forge: &dyn Forge) -> Result<(), NoToken> {
+        let mut waiting = self.waiting();
+        waiting.retain(|_, until| *until > Timestamp::now());
+        let Some(until) = waiting.get(&credential.id) else {
+            return Ok(());
+        };
+        Err(NoToken::Renewal(OauthError::Forge(ForgeError::RateLimited {
+            forge: forge.config().display_name.clone(),
+            until: Some(*until),
+        })))
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<CredentialId, Timestamp>> {
+        self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn mark_credential(
@@ -383,6 +411,35 @@ impl Forges {
         };
         connect(config, self.inner.http.clone())
     }
+}
+
+/// What a failed call says of its link; `None` where it says nothing.
+fn health_after(error: &ForgeError) -> Option<LinkHealth> {
+    let reason = error.health_reason()?;
+    let health = match reason {
+        HealthReason::TokenRevoked | HealthReason::AccountSuspended => Health::Broken,
+        HealthReason::ScopesMissing | HealthReason::RateLimited | HealthReason::ForgeUnreachable => {
+            Health::NeedsAttention
+        }
+        _ => return None,
+    };
+    let until = match error {
+        ForgeError::RateLimited { until, .. } => {
+            let now = Timestamp::now();
+            let until = until.unwrap_or_else(|| now.plus(WAIT));
+            Some(until.clamp(now, now.plus(LONGEST_WAIT)))
+        }
+        _ => None,
+    };
+    Some(LinkHealth {
+        until,
+        ..LinkHealth::because(health, reason, error.to_string())
+    })
+}
+
+/// Whether a reason is of the moment only.
+const fn is_passing(reason: HealthReason) -> bool {
+    matches!(reason, HealthReason::RateLimited | HealthReason::ForgeUnreachable)
 }
 
 fn config(record: &ForgeRecord, client: &ForgeClient, secret: SecretString) -> ForgeConfig {

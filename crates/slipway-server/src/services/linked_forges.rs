@@ -17,6 +17,7 @@ use slipway_types::{CommitSha, ForgeId, RefName};
 use super::{
     ask::{AskError, AskForge},
     forges::Forges,
+    reach,
 };
 
 /// Asks forges through links.
@@ -57,12 +58,12 @@ impl LinkedForges {
         };
         match answer {
             Err(ForgeError::Moved { .. } | ForgeError::NotFound { .. }) => {}
-            Err(error) => return Err(self.failed(source, error).await),
+            Err(error) => return Err(self.failed(source, error, false).await),
             Ok(answer) => return Ok(answer),
         }
         let there = self.find(source, forge.as_ref(), &token).await?;
         match question(forge, token, there.path).await {
-            Err(error) => Err(self.failed(source, error).await),
+            Err(error) => Err(self.failed(source, error, false).await),
             Ok(answer) => Ok(answer),
         }
     }
@@ -78,30 +79,31 @@ impl LinkedForges {
         match forge.repository(token, RepositoryKey::Id(&id)).await {
             Ok(there) => {
                 let tx = self.store.begin().await?;
-                tx.source_repositories()
-                    .describe(source.id, &facts(&there))
-                    .await?;
+                reach::reached(&tx, source, &facts(&there)).await?;
                 tx.commit().await?;
                 Ok(there)
             }
-            Err(error) => Err(self.failed(source, error).await),
+            Err(error) => Err(self.failed(source, error, true).await),
         }
     }
 
-    /// Lets the link hear of a failed question.
-    async fn failed(&self, source: &SourceRepository, error: ForgeError) -> AskError {
-        let noted = match self.forges.link_of(source).await {
-            Ok(link) => self
-                .forges
-                .note_failure(link.id, &error)
-                .await
-                .map_err(AskError::from),
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = noted {
+    /// Lets link and source hear of a failed question. `itself`: it was about the repository, not something in it.
+    async fn failed(&self, source: &SourceRepository, error: ForgeError, itself: bool) -> AskError {
+        if let Err(error) = self.note(source, &error, itself).await {
             tracing::warn!(source = %source.id, error = %error, "a link could not be told of a failed question");
         }
         error.into()
+    }
+
+    async fn note(
+        &self,
+        source: &SourceRepository,
+        error: &ForgeError,
+        itself: bool,
+    ) -> Result<(), AskError> {
+        let link = self.forges.link_of(source).await?;
+        self.forges.note_failure(link.id, error).await?;
+        Ok(reach::failed(&self.store, &link, source, error, itself).await?)
     }
 }
 

@@ -52,11 +52,25 @@ pub(super) async fn want(
             }
         },
     };
-    let create = match kind {
+    push(tx, link, source, create(kind), id).await
+}
+
+/// Makes a resource as it should be: one that is there is set right, one that is not is made again.
+pub(super) async fn repair(
+    tx: &Tx,
+    link: &Link,
+    source: &SourceRepository,
+    resource: &Resource,
+) -> Result<(), ServiceError> {
+    tx.provider_resources().set_repairing(resource.id).await?;
+    push(tx, link, source, create(resource.kind), resource.id).await
+}
+
+const fn create(kind: ResourceKind) -> OutboxKind {
+    match kind {
         ResourceKind::Webhook => OutboxKind::CreateWebhook,
         ResourceKind::DeployKey => OutboxKind::CreateDeployKey,
-    };
-    push(tx, link, source, create, id).await
+    }
 }
 
 /// Has everything removed that a link made for a source repository: the hook before the key. Says how many.

@@ -37,7 +37,7 @@ use crate::{
 };
 use pages::{
     access_tokens, build_acts, builds, configure, hub, linked_accounts, live, log, organizations, registries,
-    report, repositories, security, setup, sign_in, source_providers, timeline, unlink, users,
+    report, repositories, security, setup, sign_in, source_providers, timeline, troubles, unlink, users,
 };
 
 /// What pages keep between requests.
@@ -145,6 +145,10 @@ fn linking() -> Router<App> {
             post(linked_accounts::check),
         )
         .route(
+            "/settings/linked-accounts/{forge}/owners",
+            post(linked_accounts::owner),
+        )
+        .route(
             "/settings/linked-accounts/{forge}/callback",
             get(linked_accounts::callback),
         )
@@ -199,6 +203,14 @@ fn of_a_repository() -> Router<App> {
         .route(
             "/{namespace}/{repository}/builds/configure/preview",
             post(configure::show_preview),
+        )
+        .route(
+            "/{namespace}/{repository}/builds/configure/check",
+            post(troubles::check),
+        )
+        .route(
+            "/{namespace}/{repository}/builds/configure/repair",
+            post(troubles::repair),
         )
         .route(
             "/{namespace}/{repository}/builds/configure/delete",

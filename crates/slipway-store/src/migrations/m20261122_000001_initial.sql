@@ -143,7 +143,8 @@ CREATE TABLE credentials (
     UNIQUE (forge_client_id, account_id)
 );
 
--- credential_id is empty once the link is taken apart; the row stays for the ledger.
+-- credential_id is empty once the link is taken apart; the row stays for the ledger. next_check_at: when the health
+-- loop asks about it again; health_until: how long a provider has us wait.
 CREATE TABLE links (
     id            UUID   NOT NULL PRIMARY KEY,
     namespace_id  UUID   NOT NULL REFERENCES namespaces (id) ON DELETE CASCADE,
@@ -155,6 +156,9 @@ CREATE TABLE links (
     health        TEXT   NOT NULL,
     health_reason TEXT,
     health_detail TEXT,
+    health_since  BIGINT,
+    health_until  BIGINT,
+    next_check_at BIGINT NOT NULL,
     linked_by     UUID   REFERENCES users (id) ON DELETE SET NULL,
     linked_at     BIGINT NOT NULL,
     verified_at   BIGINT,
@@ -162,6 +166,7 @@ CREATE TABLE links (
 );
 CREATE UNIQUE INDEX links_one_per_forge ON links (namespace_id, forge_id) WHERE state = 'linked';
 CREATE INDEX links_by_credential ON links (credential_id);
+CREATE INDEX links_to_check ON links (next_check_at) WHERE state = 'linked';
 
 -- The single-use `state` of an authorization, and, while another account than before waits for a person's
 -- yes, what the exchange gave.
@@ -192,7 +197,8 @@ CREATE TABLE link_owners (
 );
 
 -- ── Source repositories, what we made there, their heads ────────────────────────────────────────
--- Per namespace, so that nobody's delivery or secret speaks for another. state: present, gone, unreachable.
+-- Per namespace, so that nobody's delivery or secret speaks for another. state: present, gone, unreachable; reason says
+-- why not present. checked_at: when hook and key were last read back.
 CREATE TABLE source_repositories (
     id             UUID    NOT NULL PRIMARY KEY,
     namespace_id   UUID    NOT NULL REFERENCES namespaces (id) ON DELETE CASCADE,
@@ -206,13 +212,17 @@ CREATE TABLE source_repositories (
     clone_ssh      TEXT    NOT NULL,
     clone_https    TEXT    NOT NULL,
     state          TEXT    NOT NULL,
+    reason         TEXT,
+    detail         TEXT,
     baselined_at   BIGINT,
     reconciled_at  BIGINT,
+    checked_at     BIGINT,
     created_at     BIGINT  NOT NULL,
     UNIQUE (namespace_id, forge_id, provider_id)
 );
 
--- Written before the call that makes it true. A hook's path is random and is only ever an address, never proof.
+-- Written before the call that makes it true. A hook's path is random and is only ever an address, never proof. reason:
+-- what is wrong with it, also while it is active. repaired_at: when a repair was last begun.
 CREATE TABLE provider_resources (
     id                     UUID    NOT NULL PRIMARY KEY,
     source_id              UUID    NOT NULL REFERENCES source_repositories (id) ON DELETE CASCADE,
@@ -229,6 +239,7 @@ CREATE TABLE provider_resources (
     detail                 TEXT,
     rejected               BIGINT  NOT NULL,
     rejected_at            BIGINT,
+    repaired_at            BIGINT,
     created_at             BIGINT  NOT NULL,
     settled_at             BIGINT
 );
@@ -416,6 +427,7 @@ CREATE TABLE configurations (
     state_reason     TEXT,
     autotest         TEXT    NOT NULL,
     repository_links BOOLEAN NOT NULL,
+    auto_repair      BOOLEAN NOT NULL,
     delivery_mode    TEXT    NOT NULL,
     poll_interval_s  BIGINT  NOT NULL,
     supersede        TEXT    NOT NULL,

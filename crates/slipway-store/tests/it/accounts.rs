@@ -153,6 +153,7 @@ async fn repository(tx: &Tx, namespace: NamespaceId, name: &str, private: bool) 
 fn fields() -> ConfigurationFields {
     ConfigurationFields {
         autotest: Autotest::Internal,
+        auto_repair: true,
         repository_links: true,
         delivery_mode: DeliveryMode::WebhookAndPolling,
         poll_interval: Duration::from_mins(5),
@@ -372,9 +373,16 @@ db_test! {
         assert_eq!(owners.iter().map(|it| it.reach).collect::<Vec<_>>(), [OwnerReach::NotGranted, OwnerReach::Granted]);
         let link = store.links().find(id).await.unwrap().unwrap();
         assert_eq!((link.health, link.health_reason), (Health::Broken, Some(HealthReason::TokenRevoked)));
-        assert!(store.links().unverified_since(Timestamp::from_millis(1), 9).await.unwrap().is_empty());
-        let later = Timestamp::now().plus(Duration::from_secs(1));
-        assert_eq!(store.links().unverified_since(later, 9).await.unwrap().len(), 1);
+        let since = link.health_since.unwrap();
+        let tx = store.begin().await.unwrap();
+        tx.links().set_health(id, &LinkHealth { detail: Some("still".to_owned()), ..broken }).await.unwrap();
+        let at = Timestamp::now().plus(Duration::from_secs(60));
+        tx.links().check_again_at(id, at).await.unwrap();
+        tx.commit().await.unwrap();
+        let link = store.links().find(id).await.unwrap().unwrap();
+        assert_eq!(link.health_since, Some(since), "a reason that stays keeps its beginning");
+        assert!(store.links().to_be_checked(Timestamp::now(), 9).await.unwrap().is_empty());
+        assert_eq!(store.links().to_be_checked(at, 9).await.unwrap().len(), 1);
     }
 
     async fn a_source_has_one_hook_of_a_link_and_it_loses_its_secret_when_it_goes(store: Store) {

@@ -59,6 +59,7 @@ pub fn default_fields() -> ConfigurationFields {
     ConfigurationFields {
         autotest: Autotest::Off,
         repository_links: false,
+        auto_repair: true,
         delivery_mode: DeliveryMode::Webhook,
         poll_interval: Duration::from_mins(5),
         supersede: Supersede::Branches,

@@ -33,6 +33,7 @@ use super::{
     Access, Caller, Granted, ServiceError, act,
     config::Config,
     forges::Forges,
+    health::{self, Trouble},
     linked_forges::facts,
     outbox::push_observe,
     queue::Queue,
@@ -66,6 +67,8 @@ pub struct ConfigurationView {
     pub variables: Vec<Variable>,
     /// Its build triggers.
     pub triggers: Vec<Trigger>,
+    /// Whose images it makes.
+    pub repository: SlugName,
     /// From what it builds.
     pub source: SourceRepository,
     /// The forge's stable name.
@@ -76,6 +79,14 @@ pub struct ConfigurationView {
     pub hook: Option<Resource>,
     /// The deploy key that serves it.
     pub key: Option<Resource>,
+}
+
+impl ConfigurationView {
+    /// What is wrong with its source, and with what was made there.
+    pub fn troubles(&self) -> Vec<Trouble> {
+        let standing: Vec<&Resource> = self.hook.iter().chain(&self.key).collect();
+        health::troubles(&self.source, std::slice::from_ref(&self.repository), &standing)
+    }
 }
 
 /// A webhook to be added by hand, where Slipway may not: address and secret, for an administrator's eyes.
@@ -151,6 +162,7 @@ impl Configuring {
             variables: self.store.variables().of(configuration.id).await?,
             triggers: self.store.triggers().of(configuration.id).await?,
             forge: forge.map(|forge| forge.fields.name).unwrap_or_default(),
+            repository: granted.repository.name,
             source,
             link,
             hook,

@@ -2,7 +2,7 @@
 
 use slipway_forge::{ForgeError, RemoteKeyId};
 use slipway_store::{OutboxRow, StoreError};
-use slipway_types::forge::{HealthReason, OutboxKind, ResourceState};
+use slipway_types::forge::{HealthReason, ResourceState};
 
 use super::{
     OutboxWorker, Outcome, Trouble,
@@ -25,16 +25,10 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
     let place = repository::go(worker, &resource).await?;
     let remote = match add(&place, resource.remote_id.as_deref(), public_key, &title(worker)).await {
         Ok(remote) => remote,
-        Err(error) => return Err(repository::failed(worker, &place.link, error).await),
+        Err(error) => return Err(repository::failed_at(worker, &place, error).await),
     };
     let tx = worker.store.begin().await?;
-    tx.provider_resources()
-        .settle_active(resource.id, remote.as_str())
-        .await?;
-    tx.outbox().done(row.id).await?;
-    tx.outbox()
-        .hasten(resource.link, OutboxKind::RevokeCredential)
-        .await?;
+    repository::made(&tx, row, &resource, &place.source, remote.as_str()).await?;
     tx.commit().await?;
     Ok(Outcome::Settled)
 }

@@ -2,7 +2,7 @@
 
 use slipway_forge::{ForgeError, HookSpec, RemoteHookId};
 use slipway_store::{OutboxRow, StoreError};
-use slipway_types::forge::{HealthReason, LinkState, OutboxKind, ResourceState};
+use slipway_types::forge::{HealthReason, LinkState, ResourceState};
 
 use super::{
     OutboxWorker, Outcome, Trouble,
@@ -35,18 +35,41 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
     let place = repository::go(worker, &resource).await?;
     let remote = match make(&place, resource.remote_id.as_deref(), spec).await {
         Ok(remote) => remote,
-        Err(error) => return Err(repository::failed(worker, &place.link, error).await),
+        Err(error) => return Err(repository::failed_at(worker, &place, error).await),
     };
+    let repaired = repository::repaired_reason(&resource);
+    if repaired == Some(HealthReason::WebhookFailing) {
+        try_out(&place, &remote).await;
+    }
     let tx = worker.store.begin().await?;
-    tx.provider_resources()
-        .settle_active(resource.id, remote.as_str())
-        .await?;
-    tx.outbox().done(row.id).await?;
-    tx.outbox()
-        .hasten(resource.link, OutboxKind::RevokeCredential)
-        .await?;
+    repository::made(&tx, row, &resource, &place.source, remote.as_str()).await?;
+    if let Some(reason) = repaired {
+        if reason == HealthReason::WebhookFailing {
+            let said =
+                "the webhook was set again; whether deliveries get through now shows with the next one";
+            tx.provider_resources()
+                .set_trouble(resource.id, Some((reason, said)))
+                .await?;
+        }
+        // Nobody told of what was pushed while it was not there.
+        tx.source_repositories().compare_soon(place.source.id).await?;
+    }
     tx.commit().await?;
     Ok(Outcome::Settled)
+}
+
+/// Has the provider send a delivery at once, so that the next look tells whether it gets through. A refusal changes
+/// nothing: the next push tells as well.
+async fn try_out(place: &Place, hook: &RemoteHookId) {
+    let Place {
+        forge,
+        token,
+        repository,
+        ..
+    } = place;
+    if let Err(error) = forge.ping_hook(token, &repository.path, hook).await {
+        tracing::info!(repository = %repository.path, error = error.kind(), "a webhook could not be tried out");
+    }
 }
 
 /// Looks for ours by recorded id, then by its exact address, and makes it only then.

@@ -28,7 +28,7 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
     )
     .await
     {
-        return Err(repository::failed(worker, &place.link, error).await);
+        return Err(repository::failed_at(worker, &place, error).await);
     }
     repository::removed(worker, row, &resource).await?;
     Ok(Outcome::Settled)

@@ -5,15 +5,20 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 use slipway_forge::{Forge, ForgeError, RemoteRepositoryId, Repository, RepositoryKey};
-use slipway_store::{Link, OutboxRow, Resource, StoreError};
+use slipway_store::{Link, NewAct, OutboxRow, Resource, SourceRepository, StoreError, Tx};
 use slipway_types::forge::{ForgeKind, HealthReason, OutboxKind, ResourceKind, SourceState};
 
 use super::{OutboxWorker, Trouble};
-use crate::services::{linked_forges::facts, resources::ResourceStep};
+use crate::services::{
+    linked_forges::facts,
+    reach::{self, SLIPWAY},
+    resources::ResourceStep,
+};
 
 /// A resource's place, and the means to do something there.
 pub(super) struct Place {
     pub(super) link: Link,
+    pub(super) source: SourceRepository,
     /// By its present name: providers' ids survive renames, and each step asks for it anew.
     pub(super) repository: Repository,
     pub(super) forge: Arc<dyn Forge>,
@@ -36,24 +41,19 @@ pub(super) async fn go(worker: &OutboxWorker, resource: &Resource) -> Result<Pla
     let repository = match forge.repository(&token, RepositoryKey::Id(&id)).await {
         Ok(repository) => repository,
         Err(error) => {
-            if matches!(error, ForgeError::NotFound { .. }) {
-                let tx = worker.store.begin().await?;
-                tx.source_repositories()
-                    .set_state(source.id, SourceState::Unreachable)
-                    .await?;
-                tx.commit().await?;
-            }
+            reach::failed(&worker.store, &link, &source, &error, true).await?;
             return Err(failed(worker, &link, error).await);
         }
     };
     let facts = facts(&repository);
     if facts != source.facts || source.state != SourceState::Present {
         let tx = worker.store.begin().await?;
-        tx.source_repositories().describe(source.id, &facts).await?;
+        reach::reached(&tx, &source, &facts).await?;
         tx.commit().await?;
     }
     Ok(Place {
         link,
+        source,
         repository,
         forge,
         token,
@@ -66,6 +66,57 @@ pub(super) async fn failed(worker: &OutboxWorker, link: &Link, error: ForgeError
         return store.into();
     }
     error.into()
+}
+
+/// The same, of a call at a resource's repository: that may be out of reach now.
+pub(super) async fn failed_at(worker: &OutboxWorker, place: &Place, error: ForgeError) -> Trouble {
+    if let Err(store) = reach::failed(&worker.store, &place.link, &place.source, &error, false).await {
+        return store.into();
+    }
+    failed(worker, &place.link, error).await
+}
+
+/// What was wrong with a resource, if this is a repair of it.
+pub(super) fn repaired_reason(resource: &Resource) -> Option<HealthReason> {
+    resource.repaired_at.and(resource.reason)
+}
+
+/// Settles a resource that is there. A repair of one is told in the audit trail.
+pub(super) async fn made(
+    tx: &Tx,
+    row: &OutboxRow,
+    resource: &Resource,
+    source: &SourceRepository,
+    remote: &str,
+) -> Result<(), StoreError> {
+    let ours = tx.provider_resources().settle_active(resource.id, remote).await?;
+    tx.outbox().done(row.id).await?;
+    tx.outbox()
+        .hasten(resource.link, OutboxKind::RevokeCredential)
+        .await?;
+    let Some(reason) = repaired_reason(resource).filter(|_| ours) else {
+        return Ok(());
+    };
+    let name = source.full_name();
+    let act = match resource.kind {
+        ResourceKind::Webhook => "webhook.repaired",
+        ResourceKind::DeployKey => "deploy_key.repaired",
+    };
+    for configuration in tx.configurations().of_source(source.id).await? {
+        tx.audit()
+            .record(&NewAct {
+                user: None,
+                actor: SLIPWAY,
+                address: None,
+                namespace: Some(source.namespace),
+                repository: Some(configuration.repository),
+                act,
+                object: &name,
+                detail: serde_json::json!({ "resource": resource.id, "reason": reason.as_str() }),
+            })
+            .await?;
+    }
+    Ok(())
 }
 
 /// Settles a resource that could not be made.

@@ -10,21 +10,21 @@ use slipway_forge::OauthError;
 use slipway_store::{Link, LinkOwner};
 use slipway_types::{
     SlugName, Timestamp,
-    forge::{ForgeKind, Health, HealthReason, LinkState, OwnerReach},
+    forge::{ForgeKind, Health, LinkState, OwnerReach},
     rights::Role,
 };
 
-use super::{Done, Page, act, frame, organization_settings, own_settings, to};
+use super::{Done, Page, act, frame, organization_settings, own_settings, to, troubles::boxes};
 use crate::{
     app::App,
     failure::Failure,
-    services::{ServiceError, linking::LinkOutcome, links::LinkedForge},
+    services::{ServiceError, health::fix, linking::LinkOutcome, links::LinkedForge},
     web::{
         headers::FormTargets,
         session::SignedIn,
         view::{
             Act, Alert, Crumbs, Pill, Place,
-            links::{ForgeCard, GroupRow, LinkedAccountsPage, ReplaceLinkPage},
+            links::{ByName, ForgeCard, GroupRow, LinkedAccountsPage, ReplaceLinkPage},
         },
         words,
     },
@@ -178,7 +178,23 @@ fn card(who: &SignedIn, namespace: &SlugName, linked: &LinkedForge, owner: bool)
             .and_then(|link| link.verified_at)
             .map(|at| words::when(at, Timestamp::now())),
         groups_title: groups_title(fields.kind),
-        groups: linked.owners.iter().map(|owner| group(owner, linked)).collect(),
+        troubles: boxes(
+            who,
+            namespace,
+            in_use.map_or(&[][..], |_| linked.troubles.as_slice()),
+        ),
+        groups: linked
+            .owners
+            .iter()
+            .map(|row| group(who, namespace, row, linked, owner))
+            .collect(),
+        by_name: in_use
+            .filter(|_| fields.kind == ForgeKind::Github)
+            .map(|_| ByName {
+                action: format!("/settings/linked-accounts/{}/owners", fields.name),
+                csrf: who.csrf.clone(),
+                namespace: namespace.to_string(),
+            }),
         intro: match (in_use, linked.can_link, owner) {
             (Some(_), _, _) => String::new(),
             (None, false, _) => "An administrator has to enter the OAuth client first.".to_owned(),
@@ -227,32 +243,11 @@ fn alert(link: &Link, linked: &LinkedForge) -> Option<Alert> {
         )),
     };
     let detail = link.health_detail.clone().unwrap_or_default();
-    let fix = link.health_reason.map_or("Check again.", reason_fix);
-    Some(what.line(detail).line(fix))
-}
-
-/// What puts a link right, by the stable reason.
-pub(super) const fn reason_fix(reason: HealthReason) -> &'static str {
-    match reason {
-        HealthReason::TokenRevoked | HealthReason::TokenExpired => {
-            "Link again: build configurations are kept and reconnect."
-        }
-        HealthReason::ScopesMissing => "Link again, and grant everything that is asked for.",
-        HealthReason::OrgAccessDenied => "Grant access at the provider, then check again.",
-        HealthReason::SsoRequired => "Authorize single sign-on at the provider, then check again.",
-        HealthReason::AccountSuspended | HealthReason::InstallationSuspended => {
-            "The provider suspended it: ask them, or link another account."
-        }
-        HealthReason::WebhookMissing | HealthReason::WebhookDisabled | HealthReason::WebhookFailing => {
-            "Slipway repairs it by itself where it may; polling covers the gap."
-        }
-        HealthReason::DeployKeyMissing => "Slipway makes it again by itself where it may.",
-        HealthReason::RepositoryGone | HealthReason::RepositoryAccessLost => {
-            "Choose another source repository."
-        }
-        HealthReason::RateLimited => "Nothing to do: it goes on when the provider allows it.",
-        HealthReason::ForgeUnreachable => "Nothing to do: it is tried again.",
+    let mut lines = what.line(detail);
+    if let Some(until) = link.health_until {
+        lines = lines.line(format!("Until {}.", words::when(until, Timestamp::now()).exact));
     }
+    Some(lines.line(link.health_reason.map_or("Check again.", fix)))
 }
 
 /// What stands where organizations stand.
@@ -263,7 +258,13 @@ const fn groups_title(kind: ForgeKind) -> &'static str {
     }
 }
 
-fn group(owner: &LinkOwner, linked: &LinkedForge) -> GroupRow {
+fn group(
+    who: &SignedIn,
+    namespace: &SlugName,
+    owner: &LinkOwner,
+    linked: &LinkedForge,
+    may_say: bool,
+) -> GroupRow {
     let forge = &linked.forge.fields.display_name;
     let detail = owner.detail.clone().unwrap_or_default();
     // For single sign-on the provider says where: its address is the button.
@@ -292,18 +293,44 @@ fn group(owner: &LinkOwner, linked: &LinkedForge) -> GroupRow {
             format!("The linked account has to authorize Slipway for single sign-on once. {detail}"),
             grant("Authorize"),
         ),
-        OwnerReach::Requested => (Pill::new("", "clock", "Requested"), detail, grant("Grant access")),
+        OwnerReach::Requested => (
+            Pill::new("", "clock", "Requested"),
+            format!(
+                "You said that access was requested; {forge} does not tell. An owner grants or denies it."
+            ),
+            grant("Grant access"),
+        ),
         OwnerReach::Unknown => (
             Pill::new("", "question", "Unknown"),
             format!("Could not ask. {detail}"),
             None,
         ),
     };
+    let button = |then: &'static str, look| Act {
+        fields: vec![
+            ("namespace", namespace.to_string()),
+            ("owner", owner.name.clone()),
+            ("then", then.to_owned()),
+        ],
+        ..act(
+            who,
+            format!("/settings/linked-accounts/{}/owners", linked.forge.fields.name),
+            look,
+            &*owner.name,
+        )
+    };
+    let mut acts = Vec::new();
+    if owner.reach == OwnerReach::NotGranted && may_say {
+        acts.push(button("requested", ("sm quiet", "", "I have requested it")));
+    }
+    acts.push(button("check", ("sm quiet", "", "Check again")));
     GroupRow {
         name: owner.name.clone(),
         state,
         meaning,
         grant,
+        policy: linked.policy_urls.get(&owner.name).map(ToString::to_string),
+        acts,
     }
 }
 
@@ -324,6 +351,53 @@ pub async fn link(
     Ok(to(url.as_str()))
 }
 
+/// What is asked, or said, of an organization.
+#[derive(Debug, Deserialize)]
+pub struct OwnerForm {
+    namespace: SlugName,
+    owner: String,
+    #[serde(default)]
+    then: String,
+}
+
+/// `POST /settings/linked-accounts/{forge}/owners`: *Check again* of a row, *Check an organization by name*, *I have
+/// requested it*.
+///
+/// # Errors
+/// Not found, for those who do not belong to the namespace.
+pub async fn owner(
+    State(app): State<App>,
+    who: SignedIn,
+    Path(forge): Path<String>,
+    Form(form): Form<OwnerForm>,
+) -> Result<Response, Failure> {
+    let (namespace, owner) = (&form.namespace, form.owner.as_str());
+    let (asked, done) = if form.then == "requested" {
+        let said = app.health.requested(&who.caller, namespace, &forge, owner).await;
+        (said, "requested")
+    } else {
+        let asked = app
+            .health
+            .check_owner(&who.caller, namespace, &forge, owner)
+            .await;
+        (asked, "checked")
+    };
+    let what = format!("{owner} could not be checked.");
+    let Err(error) = asked else {
+        return Ok(to(&format!("{}&done={done}#{forge}-groups", address(namespace))));
+    };
+    let alert = match error {
+        ServiceError::Invalid { message, .. } => Alert::bad(what).line(format!("{message}.")),
+        ServiceError::Forge(_) | ServiceError::Oauth(_) | ServiceError::Conflict { .. } => {
+            let failure = Failure::from(error);
+            failure.log();
+            Alert::bad(what).line(failure.why)
+        }
+        error => return Err(error.into()),
+    };
+    page(&app, &who, namespace, &Done::default(), vec![alert]).await
+}
+
 /// `POST /settings/linked-accounts/{forge}/check`
 ///
 /// # Errors
@@ -335,7 +409,7 @@ pub async fn check(
     Form(form): Form<OfForm>,
 ) -> Result<Response, Failure> {
     let page_of = address(&form.namespace);
-    match app.links.check(&who.caller, &form.namespace, &forge).await {
+    match app.health.check(&who.caller, &form.namespace, &forge).await {
         Ok(_) => Ok(to(&format!("{page_of}&done=checked#{forge}"))),
         Err(error @ (ServiceError::Forge(_) | ServiceError::Oauth(_))) => {
             let failure = Failure::from(error);

@@ -17,6 +17,7 @@ pub mod setup;
 pub mod sign_in;
 pub mod source_providers;
 pub mod timeline;
+pub mod troubles;
 pub mod unlink;
 pub mod users;
 
@@ -89,6 +90,8 @@ fn toast(done: &Done) -> Option<String> {
         "canceled" => format!("Build {build} is being canceled."),
         "replayed" => "The delivery is being looked at again, with today’s rules.".to_owned(),
         "checked" => "Checked just now.".to_owned(),
+        "repairing" => "It is being repaired.".to_owned(),
+        "requested" => "Noted. It is granted when an owner of the organization approves it.".to_owned(),
         "linked" => "Linked.".to_owned(),
         _ => return None,
     })

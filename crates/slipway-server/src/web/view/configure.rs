@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Act, Alert, CopyLine, Crumbs, Csrf, Frame, Icon, Pill, Tabs, When};
+use super::{Act, Alert, CopyLine, Crumbs, Csrf, Frame, Icon, Pill, Tabs, When, health::TroubleBox};
 
 /// `/{namespace}/{repository}/builds/configure`
 #[derive(Debug, Clone, Template)]
@@ -24,6 +24,10 @@ pub struct ConfigurePage {
     pub image: String,
     /// What went wrong.
     pub alerts: Vec<Alert>,
+    /// What is wrong with the source, or with what was made there.
+    pub troubles: Vec<TroubleBox>,
+    /// *Check again*.
+    pub check: Option<Act>,
     /// Whether there is a configuration already.
     pub saved: bool,
     /// The version that is edited; empty for a first save.
@@ -48,6 +52,8 @@ pub struct ConfigurePage {
     pub new_trigger: Option<CopyLine>,
     /// How pushes become known.
     pub delivery: Vec<Choice>,
+    /// Whether what got lost at the provider is made again without being asked.
+    pub auto_repair: bool,
     /// Whether the webhook works.
     pub hook: Option<Pill>,
     /// The webhook's address and secret, where it has to be made by hand.

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Act, Alert, Check, Crumbs, Csrf, Frame, Icon, Pill, SideNav, When};
+use super::{Act, Alert, Check, Crumbs, Csrf, Frame, Icon, Pill, SideNav, When, health::TroubleBox};
 
 /// `/settings/linked-accounts`
 #[derive(Debug, Clone, Template)]
@@ -57,8 +57,12 @@ pub struct ForgeCard {
     pub verified: Option<When>,
     /// What stands where organizations stand: "Organizations", "Workspaces".
     pub groups_title: &'static str,
+    /// What is wrong with repositories that are built through it.
+    pub troubles: Vec<TroubleBox>,
     /// Organizations or workspaces of the account.
     pub groups: Vec<GroupRow>,
+    /// Where an organization is checked by its name; none for those who may not, and while nothing is linked.
+    pub by_name: Option<ByName>,
     /// What linking means here, while it is not linked.
     pub intro: String,
     /// Whether something is broken.
@@ -76,6 +80,21 @@ pub struct GroupRow {
     pub meaning: String,
     /// Where access is granted, and the word.
     pub grant: Option<(String, &'static str)>,
+    /// Where an owner of the organization decides that.
+    pub policy: Option<String>,
+    /// *Check again*, *I have requested it*.
+    pub acts: Vec<Act>,
+}
+
+/// *Check an organization by name*.
+#[derive(Debug, Clone)]
+pub struct ByName {
+    /// Where it posts to.
+    pub action: String,
+    /// The token.
+    pub csrf: Csrf,
+    /// Whose link.
+    pub namespace: String,
 }
 
 /// `/settings/linked-accounts/{forge}/unlink`, before confirming.

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod builds;
 pub mod configure;
+pub mod health;
 pub mod hub;
 pub mod links;
 pub mod report;

@@ -277,7 +277,7 @@ async fn a_revoked_token_is_replaced_by_linking_again() {
         .revoke_grant("octo", &world.client.client_id)
         .unwrap();
 
-    let checked = world.links.check(&ada, &slug("ada"), "github").await.unwrap();
+    let checked = world.health.check(&ada, &slug("ada"), "github").await.unwrap();
     assert_eq!(
         (checked.health, checked.health_reason),
         (Health::Broken, Some(HealthReason::TokenRevoked))

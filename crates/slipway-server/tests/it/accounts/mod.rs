@@ -19,6 +19,7 @@ use slipway_server::services::{
     configuring::{ConfigurationForm, Configuring, RuleForm, Saved, default_fields},
     decide::Decide,
     forges::Forges,
+    health::HealthCheck,
     linked_forges::LinkedForges,
     linking::{LinkOutcome, Linking},
     links::Links,
@@ -48,6 +49,7 @@ struct World {
     users: Users,
     linking: Linking,
     links: Links,
+    health: HealthCheck,
     sources: Sources,
     configuring: Configuring,
     unlinking: Unlinking,
@@ -99,6 +101,7 @@ impl World {
             users: Users::new(store.clone()),
             linking: Linking::new(store.clone(), forges.clone(), Arc::clone(&config), wake.clone()),
             links: Links::new(store.clone(), forges.clone()),
+            health: HealthCheck::new(store.clone(), forges.clone(), Arc::clone(&config), wake.clone()),
             sources: Sources::new(store.clone(), forges.clone()),
             configuring: Configuring::new(
                 store.clone(),

@@ -105,6 +105,7 @@ pub(crate) fn rule(kind: RefKind, source: &str, docker_tag: &str) -> RuleFields 
 pub(crate) fn fields() -> ConfigurationFields {
     ConfigurationFields {
         autotest: Autotest::Off,
+        auto_repair: true,
         repository_links: false,
         delivery_mode: DeliveryMode::Webhook,
         poll_interval: Duration::from_mins(5),

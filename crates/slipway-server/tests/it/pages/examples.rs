@@ -17,9 +17,11 @@ use slipway_server::web::{
             Choice, ConfigurePage, ConfigureUnlinkedPage, Preview, PreviewRef, RuleError, RuleRow,
             SourcePicker, SourceResults, TriggerRow, VariableRow,
         },
+        health::TroubleBox,
         hub::{Attention, MyHubPage, NewRepositoryPage, NowRow, RepositoryRow},
         links::{
-            ForgeCard, GroupRow, LedgerPage, LinkedAccountsPage, ReplaceLinkPage, UnlinkPage, UnlinkRow,
+            ByName, ForgeCard, GroupRow, LedgerPage, LinkedAccountsPage, ReplaceLinkPage, UnlinkPage,
+            UnlinkRow,
         },
         report::{BuildReportPage, LogLine, LogView, PhaseView, StepView, TagState},
         repository::{RecentRow, RepositoryPage, RepositorySettingsPage, TagRow},
@@ -643,6 +645,19 @@ fn picker() -> SourcePicker {
     }
 }
 
+fn trouble() -> TroubleBox {
+    TroubleBox {
+        tone: "warn",
+        title: "Webhook of acme/edge-proxy".into(),
+        reason: "webhook_missing",
+        repaired: Some(ago(180)),
+        detail: "The webhook was removed at the provider. It is being repaired now.".into(),
+        fix: "Repair it.",
+        acts: vec![act("/acme/edge-proxy/builds/configure/check", "Check again", "")],
+        links: vec![("Configure", "/acme/edge-proxy/builds/configure".into())],
+    }
+}
+
 pub(super) fn configure() -> String {
     render(&ConfigurePage {
         frame: frame("Configure"),
@@ -653,6 +668,12 @@ pub(super) fn configure() -> String {
         name: "acme/checkout-api".into(),
         image: "registry.acme.example/acme/checkout-api".into(),
         alerts: vec![Alert::bad("Nothing was saved: rule 1 cannot be right.")],
+        troubles: vec![trouble()],
+        check: Some(act(
+            "/acme/checkout-api/builds/configure/check",
+            "Check again",
+            "at the provider",
+        )),
         saved: true,
         version: "3".into(),
         preview: None,
@@ -708,6 +729,7 @@ pub(super) fn configure() -> String {
             Choice::new("webhook", "Webhook", "", true),
             Choice::new("polling", "Polling only", "", false),
         ],
+        auto_repair: true,
         hook: Some(Pill::new("warn", "alert", "Webhook missing")),
         by_hand: Some((
             copyline("https://builds.acme.example/hooks/abc", "webhook address"),
@@ -851,6 +873,7 @@ pub(super) fn linked_accounts() -> String {
                 facts: vec![("Account", "ops-builder, id 48210377".into())],
                 verified: Some(ago(120)),
                 groups_title: "Organizations",
+                troubles: vec![trouble()],
                 groups: vec![GroupRow {
                     name: "northwind".into(),
                     state: Pill::new("bad", "lock", "Not granted"),
@@ -859,7 +882,20 @@ pub(super) fn linked_accounts() -> String {
                         "https://github.com/settings/connections/applications/x".into(),
                         "Grant access",
                     )),
+                    policy: Some(
+                        "https://github.com/organizations/northwind/settings/oauth_application_policy".into(),
+                    ),
+                    acts: vec![act(
+                        "/settings/linked-accounts/github/owners",
+                        "Check again",
+                        "northwind",
+                    )],
                 }],
+                by_name: Some(ByName {
+                    action: "/settings/linked-accounts/github/owners".into(),
+                    csrf: frame("").csrf,
+                    namespace: "acme".into(),
+                }),
                 intro: String::new(),
                 broken: false,
             },
@@ -882,7 +918,9 @@ pub(super) fn linked_accounts() -> String {
                 facts: Vec::new(),
                 verified: None,
                 groups_title: "Workspaces",
+                troubles: Vec::new(),
                 groups: Vec::new(),
+                by_name: None,
                 intro: "You go to Bitbucket’s Grant access page and come back.".into(),
                 broken: false,
             },

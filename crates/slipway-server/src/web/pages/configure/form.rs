@@ -97,6 +97,7 @@ impl Entered {
         fields.supersede = take("supersede").parse().unwrap_or(Supersede::Branches);
         fields.repository_links = take("repository_links") == "on";
         fields.time_limit = minutes(&take("time_limit_min"));
+        fields.auto_repair = take("auto_repair") == "on";
         let name = take("var_name").trim().to_owned();
         let value = take("var_value");
         Self {

@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret as _;
 use slipway_types::{
     Timestamp,
-    forge::ResourceState,
+    forge::{HealthReason, ResourceState},
     rights::Level,
     rule::{Autotest, ConfigurationState, DeliveryMode, Supersede},
 };
@@ -22,9 +22,10 @@ use crate::{
     },
     web::{
         pages::{
-            Done, frame,
+            Done, act, frame,
             linked_accounts::address,
             repositories::{crumbs, tabs},
+            troubles::boxes,
         },
         session::SignedIn,
         view::{
@@ -73,6 +74,15 @@ pub(super) async fn page(
             None
         },
         alerts: said.alerts,
+        troubles: boxes(
+            who,
+            namespace,
+            &saved.map(ConfigurationView::troubles).unwrap_or_default(),
+        ),
+        check: saved.and_then(|saved| saved.link.as_ref()).map(|_| {
+            let action = format!("{}/check", context.base());
+            act(who, action, ("", "refresh", "Check again"), "at the provider")
+        }),
         connection: saved.map(connection),
         source: picker(app, who, context, entered, said.results).await?,
         autotest: autotest(fields.autotest),
@@ -86,6 +96,7 @@ pub(super) async fn page(
         triggers: saved.map(triggers).unwrap_or_default(),
         new_trigger: said.trigger,
         delivery: delivery(fields.delivery_mode),
+        auto_repair: fields.auto_repair,
         hook: saved.and_then(hook),
         by_hand: by_hand.map(|hook| {
             let line = |text: String, what: &str| CopyLine {
@@ -174,7 +185,15 @@ fn hook(saved: &ConfigurationView) -> Option<Pill> {
         return None;
     }
     let state = saved.hook.as_ref().map(|hook| hook.state);
+    let wrong = saved.hook.as_ref().and_then(|hook| hook.reason);
     Some(match state {
+        Some(ResourceState::Active) if wrong == Some(HealthReason::WebhookFailing) => {
+            Pill::new("warn", "alert", "Deliveries fail")
+        }
+        Some(ResourceState::Active) if wrong == Some(HealthReason::WebhookDisabled) => {
+            Pill::new("warn", "alert", "Webhook is switched off")
+        }
+        Some(ResourceState::Active) if wrong.is_some() => Pill::new("warn", "alert", "Webhook missing"),
         Some(ResourceState::Active) => Pill::new("ok", "check-circle", "Webhook is there"),
         Some(ResourceState::Creating) => Pill::new("run", "running", "Webhook is being made"),
         Some(ResourceState::Failed) => Pill::new("warn", "alert", "Webhook missing"),
