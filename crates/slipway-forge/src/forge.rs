@@ -3,14 +3,14 @@
 use async_trait::async_trait;
 use http::HeaderMap;
 use secrecy::SecretString;
-use slipway_types::{CommitSha, RefName};
+use slipway_types::{CommitSha, RefName, Timestamp};
 use url::Url;
 
 use crate::{
-    Account, AuthorizeRequest, ChangedPaths, CloneBy, Commit, DeliveryHead, DeployKey, Event, ForgeConfig,
-    ForgeError, Grant, Head, Hook, HookSpec, Malformed, OauthError, Owner, OwnerAccess, PullRequest,
-    RemoteHookId, RemoteKeyId, Repository, RepositoryKey, RepositoryPage, RepositoryPath, RepositoryQuery,
-    Revocation, Scopes, SignatureError, Status, TokenCheck, oauth,
+    Account, AuthorizeRequest, ChangedPaths, CloneBy, Commit, DeliveryHead, DeployKey, Event, FailedDelivery,
+    ForgeConfig, ForgeError, Grant, Head, Hook, HookSpec, Malformed, OauthError, Owner, OwnerAccess,
+    PullRequest, RemoteHookId, RemoteKeyId, Repository, RepositoryKey, RepositoryPage, RepositoryPath,
+    RepositoryQuery, Revocation, Scopes, SignatureError, Status, TokenCheck, oauth,
 };
 
 /// A source provider: GitHub, a GitHub Enterprise Server, or Bitbucket.
@@ -224,6 +224,25 @@ pub trait Forge: Send + Sync {
         at: &RepositoryPath,
         id: &RemoteHookId,
     ) -> Result<bool, ForgeError>;
+
+    /// Deliveries of a webhook since then that were never answered well, the oldest first, as far as the provider keeps
+    /// a log; none where it keeps none that can be asked for (Bitbucket).
+    async fn failed_deliveries(
+        &self,
+        token: &SecretString,
+        at: &RepositoryPath,
+        hook: &RemoteHookId,
+        since: Timestamp,
+    ) -> Result<Vec<FailedDelivery>, ForgeError>;
+
+    /// Has a delivery of [`Forge::failed_deliveries`] made once more, under the identity that it had.
+    async fn redeliver(
+        &self,
+        token: &SecretString,
+        at: &RepositoryPath,
+        hook: &RemoteHookId,
+        id: &str,
+    ) -> Result<(), ForgeError>;
 
     // ---- Deploy keys ----------------------------------------------------------------------------
 

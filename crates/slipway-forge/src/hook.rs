@@ -42,6 +42,17 @@ pub struct LastDelivery {
     pub at: Option<Timestamp>,
 }
 
+/// A delivery that was never answered well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedDelivery {
+    /// What it is asked for again by.
+    pub id: String,
+    /// Its identity, which it has again when it comes again.
+    pub delivery_id: String,
+    /// When it was tried.
+    pub at: Timestamp,
+}
+
 impl LastDelivery {
     /// Whether it was answered with 2xx.
     pub fn succeeded(&self) -> bool {

@@ -36,7 +36,7 @@ pub use account::{Account, Owner, OwnerAccess, OwnerKind, OwnerRole};
 pub use config::{ForgeConfig, connect};
 pub use error::{Forbidden, ForgeError};
 pub use forge::Forge;
-pub use hook::{Hook, HookSpec, LastDelivery};
+pub use hook::{FailedDelivery, Hook, HookSpec, LastDelivery};
 pub use http::{HttpClient, HttpClientError};
 pub use key::{DeployKey, DeployKeyPair, KeyError, generate_deploy_key};
 pub use names::{

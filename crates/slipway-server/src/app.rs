@@ -274,6 +274,7 @@ impl App {
         );
         tokio::select! {
             () = stop.cancelled() => Ok(()),
+            () = self.behind.receive.died() => Err(LoopDied { name: "store_deliveries" }),
             died = running.join_next_with_id() => {
                 let id = match &died {
                     Some(Err(error)) => Some(error.id()),

@@ -6,12 +6,12 @@
 //! without losing a delivery.
 
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, Set,
-    sea_query::Expr,
+    ActiveModelTrait, ColumnTrait, EntityTrait, ExprTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect, Set, sea_query::Expr,
 };
 use secrecy::SecretString;
 use slipway_types::{
-    LinkId, ResourceId, SourceId, Timestamp,
+    ForgeId, LinkId, ResourceId, SourceId, Timestamp,
     forge::{HealthReason, ResourceKind, ResourceState},
 };
 
@@ -62,6 +62,45 @@ pub struct Resource {
     pub created_at: Timestamp,
     /// When it came to be as it is.
     pub settled_at: Option<Timestamp>,
+    /// How far the exchange of a webhook's secret is.
+    pub rotation: Rotation,
+}
+
+/// How far the exchange of a webhook's secret is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotation {
+    /// Only the current secret is good.
+    None,
+    /// The provider may have the current or the previous one: both are good.
+    UnderWay,
+    /// The provider has the current one. What was signed with the previous one and is still under way is good until
+    /// this moment.
+    SettledUntil(Timestamp),
+}
+
+/// A webhook that may receive deliveries, with all that receiving asks for.
+#[derive(Debug, Clone)]
+pub struct Receiving {
+    /// Its id.
+    pub id: ResourceId,
+    /// The repository that it was made for.
+    pub source: SourceId,
+    /// The provider's id of that.
+    pub provider_id: String,
+    /// Where that is.
+    pub forge: ForgeId,
+    /// What its deliveries are signed with.
+    pub secrets: HookSecrets,
+}
+
+#[derive(FromQueryResult)]
+struct ReceivingRow {
+    id: uuid::Uuid,
+    source_id: uuid::Uuid,
+    provider_id: String,
+    forge_id: uuid::Uuid,
+    secret_sealed: String,
+    previous_secret_sealed: Option<String>,
 }
 
 /// A hook's secrets: deliveries signed with either are genuine.
@@ -93,6 +132,29 @@ impl ProviderResources<'_> {
             .one(&self.0.conn)
             .await?;
         row.map(Resource::try_from).transpose()
+    }
+
+    /// The webhook behind this address, if it may receive; in one question, as every delivery asks it.
+    ///
+    /// # Errors
+    /// What the database or the vault says.
+    pub async fn receiving(&self, path: &str) -> Result<Option<Receiving>, StoreError> {
+        let sql =
+            "SELECT r.id, r.source_id, s.provider_id, s.forge_id, r.secret_sealed, r.previous_secret_sealed
+                   FROM provider_resources r JOIN source_repositories s ON s.id = r.source_id
+                   WHERE r.hook_path = $1 AND r.kind = 'webhook' AND r.secret_sealed IS NOT NULL
+                   AND r.state NOT IN ('removed', 'left_behind')";
+        let Some(row) = self.0.one::<ReceivingRow>(sql, [path.into()]).await? else {
+            return Ok(None);
+        };
+        let id = ResourceId::from_uuid(row.id);
+        Ok(Some(Receiving {
+            id,
+            source: SourceId::from_uuid(row.source_id),
+            provider_id: row.provider_id,
+            forge: ForgeId::from_uuid(row.forge_id),
+            secrets: self.open_both(id, &row.secret_sealed, row.previous_secret_sealed.as_deref())?,
+        }))
     }
 
     /// The resource that serves, or shall serve, a source through a link: not removed nor being removed.
@@ -322,16 +384,89 @@ impl ProviderResources<'_> {
         let Some(row) = entity::Entity::find_by_id(id.uuid()).one(&self.0.conn).await? else {
             return Ok(None);
         };
-        let Some(current) = row.secret_sealed else {
-            return Ok(None);
-        };
-        let previous = row
-            .previous_secret_sealed
-            .map(|sealed| self.0.open(TABLE, PREVIOUS, id, &sealed));
-        Ok(Some(HookSecrets {
-            current: self.0.open(TABLE, SECRET, id, &current)?,
+        let previous = row.previous_secret_sealed.as_deref();
+        row.secret_sealed
+            .map(|current| self.open_both(id, &current, previous))
+            .transpose()
+    }
+
+    fn open_both(
+        &self,
+        id: ResourceId,
+        current: &str,
+        previous: Option<&str>,
+    ) -> Result<HookSecrets, StoreError> {
+        let previous = previous.map(|sealed| self.0.open(TABLE, PREVIOUS, id, sealed));
+        Ok(HookSecrets {
+            current: self.0.open(TABLE, SECRET, id, current)?,
             previous: previous.transpose()?,
-        }))
+        })
+    }
+
+    /// Begins to exchange a hook's secret: the new one is the current one, and the one before stays good until
+    /// [`Self::settle_rotation`] and [`Self::forget_previous_secrets`]. `false`, and nothing changes, while another
+    /// exchange is not over: the provider may have any of its two.
+    ///
+    /// # Errors
+    /// What the database or the vault says.
+    pub async fn rotate_secret(&self, id: ResourceId, new: &SecretString) -> Result<bool, StoreError> {
+        let row = entity::Entity::find_by_id(id.uuid())
+            .lock_exclusive()
+            .one(&self.0.conn)
+            .await?;
+        let current = row
+            .filter(|row| row.previous_secret_sealed.is_none())
+            .and_then(|row| row.secret_sealed);
+        let Some(current) = current else {
+            return Ok(false);
+        };
+        let current = self.0.open(TABLE, SECRET, id, &current)?;
+        let row = entity::ActiveModel {
+            secret_sealed: Set(Some(self.0.seal(TABLE, SECRET, id, new))),
+            // A sealed secret opens at its own column only.
+            previous_secret_sealed: Set(Some(self.0.seal(TABLE, PREVIOUS, id, &current))),
+            previous_until: Set(None),
+            ..Default::default()
+        };
+        self.set(id, row).await?;
+        Ok(true)
+    }
+
+    /// The provider has the current secret; what is signed with the previous one is good until `until`.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn settle_rotation(&self, id: ResourceId, until: Timestamp) -> Result<(), StoreError> {
+        let row = entity::ActiveModel {
+            previous_until: Set(Some(until.millis())),
+            ..Default::default()
+        };
+        entity::Entity::update_many()
+            .set(row)
+            .filter(entity::Column::Id.eq(id.uuid()))
+            .filter(entity::Column::PreviousSecretSealed.is_not_null())
+            .filter(entity::Column::PreviousUntil.is_null())
+            .exec(&self.0.conn)
+            .await?;
+        Ok(())
+    }
+
+    /// Forgets the previous secrets whose time has come. Says of how many hooks.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn forget_previous_secrets(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let row = entity::ActiveModel {
+            previous_secret_sealed: Set(None),
+            previous_until: Set(None),
+            ..Default::default()
+        };
+        let done = entity::Entity::update_many()
+            .set(row)
+            .filter(entity::Column::PreviousUntil.lte(now.millis()))
+            .exec(&self.0.conn)
+            .await?;
+        Ok(done.rows_affected)
     }
 
     /// A deploy key's private half, in clear and OpenSSH's format; none once it was removed.
@@ -379,6 +514,7 @@ fn wanted(id: ResourceId, source: SourceId, link: LinkId, kind: ResourceKind) ->
         hook_path: Set(None),
         secret_sealed: Set(None),
         previous_secret_sealed: Set(None),
+        previous_until: Set(None),
         public_key: Set(None),
         private_key_sealed: Set(None),
         reason: Set(None),
@@ -403,6 +539,7 @@ fn without_secrets(row: entity::ActiveModel) -> entity::ActiveModel {
     entity::ActiveModel {
         secret_sealed: Set(None),
         previous_secret_sealed: Set(None),
+        previous_until: Set(None),
         private_key_sealed: Set(None),
         ..row
     }
@@ -428,6 +565,11 @@ impl TryFrom<entity::Model> for Resource {
             repaired_at: row.repaired_at.map(Timestamp::from_millis),
             created_at: Timestamp::from_millis(row.created_at),
             settled_at: row.settled_at.map(Timestamp::from_millis),
+            rotation: match (row.previous_secret_sealed, row.previous_until) {
+                (None, _) => Rotation::None,
+                (Some(_), None) => Rotation::UnderWay,
+                (Some(_), Some(until)) => Rotation::SettledUntil(Timestamp::from_millis(until)),
+            },
         })
     }
 }
@@ -448,6 +590,7 @@ mod entity {
         pub(crate) hook_path: Option<String>,
         pub(crate) secret_sealed: Option<String>,
         pub(crate) previous_secret_sealed: Option<String>,
+        pub(crate) previous_until: Option<i64>,
         pub(crate) public_key: Option<String>,
         pub(crate) private_key_sealed: Option<String>,
         pub(crate) reason: Option<String>,

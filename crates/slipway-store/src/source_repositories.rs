@@ -39,6 +39,7 @@ mod entity {
         pub reason: Option<String>,
         pub detail: Option<String>,
         pub baselined_at: Option<i64>,
+        pub compare_at: Option<i64>,
         pub reconciled_at: Option<i64>,
         pub checked_at: Option<i64>,
         pub created_at: i64,
@@ -88,6 +89,8 @@ pub struct SourceRepository {
     pub detail: Option<String>,
     /// When its heads were first remembered; none while nothing builds from it.
     pub baselined_at: Option<Timestamp>,
+    /// When all its heads are to be compared out of turn, because something seems to have been missed.
+    pub compare_at: Option<Timestamp>,
     /// When all its heads were last compared with the forge's.
     pub reconciled_at: Option<Timestamp>,
     /// When its hook and its key were last read back.
@@ -125,6 +128,7 @@ impl TryFrom<entity::Model> for SourceRepository {
                 clone_https: row.clone_https,
             },
             baselined_at: row.baselined_at.map(Timestamp::from_millis),
+            compare_at: row.compare_at.map(Timestamp::from_millis),
             reconciled_at: row.reconciled_at.map(Timestamp::from_millis),
             checked_at: row.checked_at.map(Timestamp::from_millis),
             created_at: Timestamp::from_millis(row.created_at),
@@ -336,31 +340,35 @@ impl SourceRepositories<'_> {
         Ok(())
     }
 
-    /// Remembers that all heads were compared with the forge's.
+    /// Has all heads compared out of turn; at the earliest moment that was asked for.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn set_reconciled(&self, id: SourceId, at: Timestamp) -> Result<(), StoreError> {
-        let sql = "UPDATE source_repositories SET reconciled_at = $2 WHERE id = $1";
+    pub async fn want_compared(&self, id: SourceId, at: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE source_repositories SET compare_at = $2
+                   WHERE id = $1 AND (compare_at IS NULL OR compare_at > $2)";
         self.0
             .execute(sql, [id.uuid().into(), at.millis().into()])
             .await?;
         Ok(())
     }
 
-    /// Has all heads compared with the forge's as soon as may be: something may have moved unheard.
+    /// Remembers that all heads were compared with the forge's. What is wanted for later still is.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn compare_soon(&self, id: SourceId) -> Result<(), StoreError> {
-        let sql = "UPDATE source_repositories SET reconciled_at = NULL WHERE id = $1";
-        self.0.execute(sql, [id.uuid().into()]).await?;
+    pub async fn set_reconciled(&self, id: SourceId, at: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE source_repositories SET reconciled_at = $2,
+                   compare_at = CASE WHEN compare_at > $2 THEN compare_at END WHERE id = $1";
+        self.0
+            .execute(sql, [id.uuid().into(), at.millis().into()])
+            .await?;
         Ok(())
     }
 
     /// Repositories that something builds from and whose heads are to be compared with the forge's: those that were
-    /// not since `before`, and those that are polled and due at `now`. One without a working webhook is polled,
-    /// whatever its configurations say. The longest ago first.
+    /// not since `before`, those that are to be out of turn by `now`, and those that are polled and due at `now`. One
+    /// without a working webhook is polled, whatever its configurations say. The longest ago first.
     ///
     /// # Errors
     /// What the database says.
@@ -373,6 +381,7 @@ impl SourceRepositories<'_> {
                    WHERE s.state <> 'gone' AND EXISTS (
                        SELECT 1 FROM configurations c WHERE c.source_id = s.id AND c.state = 'active' AND (
                            s.baselined_at IS NULL OR s.reconciled_at IS NULL OR s.reconciled_at < $1
+                           OR s.compare_at <= $2
                            OR (s.reconciled_at < $2 - c.poll_interval_s * 1000 AND (
                                c.delivery_mode <> 'webhook' OR NOT EXISTS (
                                    SELECT 1 FROM provider_resources r WHERE r.source_id = s.id

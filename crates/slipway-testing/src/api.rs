@@ -69,6 +69,12 @@ pub struct Build {
     /// The branch or tag.
     #[serde(default)]
     pub ref_name: String,
+    /// The same in full: `refs/heads/main`.
+    #[serde(default, rename = "ref")]
+    pub git_ref: String,
+    /// The rule as it was then, for people.
+    #[serde(default)]
+    pub rule_text: String,
     /// What it pushes.
     #[serde(default)]
     pub tags: Vec<BuiltTag>,
@@ -188,11 +194,17 @@ impl Api {
     /// # Errors
     /// When they cannot be read.
     pub async fn builds(&self, repository: &str) -> Result<Vec<Build>> {
-        let list = self
-            .get(&format!("/repositories/{repository}/builds?limit=100"))
-            .await?;
-        let mut builds: Vec<Build> = serde_json::from_value(list["items"].clone())
-            .with_context(|| format!("the builds of {repository} are not as expected: {list}"))?;
+        let mut builds: Vec<Build> = Vec::new();
+        let mut page = format!("/repositories/{repository}/builds?limit=100");
+        loop {
+            let list = self.get(&page).await?;
+            let items: Vec<Build> = serde_json::from_value(list["items"].clone())
+                .with_context(|| format!("the builds of {repository} are not as expected: {list}"))?;
+            builds.extend(items);
+            let Some(next) = list["next"].as_str() else { break };
+            next.trim_start_matches(&format!("{}/api/v1", self.url))
+                .clone_into(&mut page);
+        }
         builds.sort_by_key(|build| build.number);
         Ok(builds)
     }

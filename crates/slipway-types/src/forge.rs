@@ -146,12 +146,16 @@ words! {
         CreateWebhook = "create_webhook",
         /// Make a source repository's deploy key.
         CreateDeployKey = "create_deploy_key",
+        /// Give the provider a webhook's new secret.
+        RotateSecret = "rotate_secret",
         /// Remove a webhook.
         RemoveWebhook = "remove_webhook",
         /// Remove a deploy key.
         RemoveDeployKey = "remove_deploy_key",
         /// Give back a link's grant or token, and erase it.
         RevokeCredential = "revoke_credential",
+        /// Ask the provider for deliveries that failed.
+        Redeliver = "redeliver",
         /// Compare all heads of a source repository with the forge's.
         ObserveHeads = "observe_heads",
         /// Show at the provider how a build stands.

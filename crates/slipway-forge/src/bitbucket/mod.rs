@@ -12,15 +12,15 @@ mod webhook;
 use async_trait::async_trait;
 use http::HeaderMap;
 use secrecy::SecretString;
-use slipway_types::{CommitSha, RefName};
+use slipway_types::{CommitSha, RefName, Timestamp};
 use url::Url;
 
 use crate::{
-    Account, AuthorizeRequest, ChangedPaths, Commit, DeliveryHead, DeployKey, Event, Forge, ForgeConfig,
-    ForgeError, Grant, Head, Hook, HookSpec, HttpClient, Malformed, OauthError, Owner, OwnerAccess,
-    PullRequest, RemoteHookId, RemoteKeyId, Repository, RepositoryKey, RepositoryPage, RepositoryPath,
-    RepositoryQuery, Revocation, Scopes, SignatureError, Status, TokenCheck, http::join, rest::Rest,
-    signature,
+    Account, AuthorizeRequest, ChangedPaths, Commit, DeliveryHead, DeployKey, Event, FailedDelivery, Forge,
+    ForgeConfig, ForgeError, Grant, Head, Hook, HookSpec, HttpClient, Malformed, OauthError, Owner,
+    OwnerAccess, PullRequest, RemoteHookId, RemoteKeyId, Repository, RepositoryKey, RepositoryPage,
+    RepositoryPath, RepositoryQuery, Revocation, Scopes, SignatureError, Status, TokenCheck, http::join,
+    rest::Rest, signature,
 };
 
 /// A forge that speaks Bitbucket's API.
@@ -225,6 +225,30 @@ impl Forge for Bitbucket {
         id: &RemoteHookId,
     ) -> Result<bool, ForgeError> {
         hooks::delete(&self.api, token, at, id).await
+    }
+
+    /// The log of requests is only on Bitbucket's pages ("Manage webhooks", *View requests*); it tries twice more by itself.
+    async fn failed_deliveries(
+        &self,
+        _token: &SecretString,
+        _at: &RepositoryPath,
+        _hook: &RemoteHookId,
+        _since: Timestamp,
+    ) -> Result<Vec<FailedDelivery>, ForgeError> {
+        Ok(Vec::new())
+    }
+
+    async fn redeliver(
+        &self,
+        _token: &SecretString,
+        _at: &RepositoryPath,
+        _hook: &RemoteHookId,
+        id: &str,
+    ) -> Result<(), ForgeError> {
+        Err(ForgeError::NotFound {
+            forge: self.config().display_name.clone(),
+            what: format!("delivery {id}"),
+        })
     }
 
     async fn create_key(

@@ -1,6 +1,7 @@
 //! GitHub, and GitHub Enterprise Server.
 
 mod api;
+mod deliveries;
 mod hooks;
 mod keys;
 mod oauth;
@@ -12,15 +13,15 @@ mod webhook;
 use async_trait::async_trait;
 use http::HeaderMap;
 use secrecy::SecretString;
-use slipway_types::{CommitSha, RefName};
+use slipway_types::{CommitSha, RefName, Timestamp};
 use url::Url;
 
 use crate::{
-    Account, AuthorizeRequest, ChangedPaths, Commit, DeliveryHead, DeployKey, Event, Forge, ForgeConfig,
-    ForgeError, Grant, Head, Hook, HookSpec, HttpClient, Malformed, OauthError, Owner, OwnerAccess,
-    PullRequest, RemoteHookId, RemoteKeyId, Repository, RepositoryKey, RepositoryPage, RepositoryPath,
-    RepositoryQuery, Revocation, Scopes, SignatureError, Status, TokenCheck, http::join, rest::Rest,
-    signature,
+    Account, AuthorizeRequest, ChangedPaths, Commit, DeliveryHead, DeployKey, Event, FailedDelivery, Forge,
+    ForgeConfig, ForgeError, Grant, Head, Hook, HookSpec, HttpClient, Malformed, OauthError, Owner,
+    OwnerAccess, PullRequest, RemoteHookId, RemoteKeyId, Repository, RepositoryKey, RepositoryPage,
+    RepositoryPath, RepositoryQuery, Revocation, Scopes, SignatureError, Status, TokenCheck, http::join,
+    rest::Rest, signature,
 };
 
 /// A forge that speaks GitHub's API.
@@ -240,6 +241,26 @@ impl Forge for Github {
         id: &RemoteHookId,
     ) -> Result<bool, ForgeError> {
         hooks::delete(&self.api, token, at, id).await
+    }
+
+    async fn failed_deliveries(
+        &self,
+        token: &SecretString,
+        at: &RepositoryPath,
+        hook: &RemoteHookId,
+        since: Timestamp,
+    ) -> Result<Vec<FailedDelivery>, ForgeError> {
+        deliveries::failed(&self.api, token, at, hook, since).await
+    }
+
+    async fn redeliver(
+        &self,
+        token: &SecretString,
+        at: &RepositoryPath,
+        hook: &RemoteHookId,
+        id: &str,
+    ) -> Result<(), ForgeError> {
+        deliveries::redeliver(&self.api, token, at, hook, id).await
     }
 
     async fn create_key(

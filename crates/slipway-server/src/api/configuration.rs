@@ -10,7 +10,7 @@ use axum::{
 };
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use slipway_store::{ConfigurationFields, Resource};
+use slipway_store::{ConfigurationFields, Resource, Rotation};
 use slipway_types::{
     RefKind, RuleId,
     forge::HealthReason,
@@ -331,6 +331,8 @@ struct ConfiguredSource {
     fix: Option<&'static str>,
     /// When it was last read back at the provider.
     checked_at: Option<Time>,
+    /// When all its branches and tags were last compared with what is known here; null before the first time.
+    heads_compared_at: Option<Time>,
 }
 
 /// What a rule may say but hardly means.
@@ -358,7 +360,7 @@ impl Warning {
 
 /// Something that Slipway keeps at a provider.
 #[derive(Debug, Serialize, ToSchema)]
-struct ProviderResource {
+pub(super) struct ProviderResource {
     #[schema(schema_with = schema::resource_state)]
     state: &'static str,
     /// Why it could not be made, or what is wrong with it.
@@ -370,6 +372,9 @@ struct ProviderResource {
     /// When a repair of it was last begun.
     repaired_at: Option<Time>,
     settled_at: Option<Time>,
+    /// Where the exchange of a webhook's secret is: `under_way` until the provider has the new one, `settled` while
+    /// deliveries signed with the one before are still taken, else null.
+    secret_exchange: Option<&'static str>,
 }
 
 impl From<Resource> for ProviderResource {
@@ -381,6 +386,11 @@ impl From<Resource> for ProviderResource {
             fix: resource.reason.map(fix),
             repaired_at: resource.repaired_at.map(Time),
             settled_at: resource.settled_at.map(Time),
+            secret_exchange: match resource.rotation {
+                Rotation::None => None,
+                Rotation::UnderWay => Some("under_way"),
+                Rotation::SettledUntil(_) => Some("settled"),
+            },
         }
     }
 }
@@ -405,6 +415,7 @@ impl From<ConfigurationView> for Configuration {
                 detail: view.source.detail,
                 fix: view.source.reason.map(fix),
                 checked_at: view.source.checked_at.map(Time),
+                heads_compared_at: view.source.reconciled_at.map(Time),
             },
             rules: view.rules.into_iter().map(Rule::from).collect(),
             warnings: view

@@ -35,6 +35,7 @@ mod timeline;
 mod triggered;
 mod triggers;
 mod users;
+mod webhook;
 
 use axum::{
     Router,
@@ -81,6 +82,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(preview::routes())
         .merge(repairs::routes())
         .merge(triggers::routes())
+        .merge(webhook::routes())
         .merge(builds::routes())
         .merge(log::routes())
         .merge(timeline::routes())

@@ -1,5 +1,6 @@
-//! Compares all heads of a source with the forge's: on a schedule, after a start, and as often as it is to be polled.
-//! What webhooks did not tell (lost, more than three tags at once, no webhook at all) is found here.
+//! Compares all heads of a source with the forge's: on a schedule, after a start, after a gap in what webhooks told, and
+//! as often as it is to be polled. What webhooks did not tell (lost, more than three tags at once, no webhook at all)
+//! is found here. After a start or a gap, deliveries that failed are asked for again besides.
 
 use std::{collections::HashMap, convert::Infallible, time::Duration};
 
@@ -11,6 +12,7 @@ use super::{Wakes, drive};
 use crate::services::{
     ask::{AskError, pause_after},
     observe::{Observe, Saying},
+    outbox::push_redeliver,
     wake::Wake,
 };
 
@@ -42,7 +44,9 @@ pub async fn reconcile_one(
     let Some(source) = due.into_iter().find(|source| !waits(source)) else {
         return Ok(false);
     };
-    let polled = source.reconciled_at.is_some_and(|at| at >= before);
+    let missed = source.reconciled_at.is_none_or(|at| at < started)
+        || source.compare_at.is_some_and(|at| at <= Timestamp::now());
+    let polled = !missed && source.reconciled_at.is_some_and(|at| at >= before);
     let cause = if polled { Cause::Polled } else { Cause::Reconciled };
     match observe
         .look_at_all(
@@ -57,6 +61,11 @@ pub async fn reconcile_one(
     {
         Ok(moved) => {
             failing.0.remove(&source.id);
+            if missed && source.baselined_at.is_some() {
+                let tx = store.begin().await?;
+                push_redeliver(&tx, &source).await?;
+                tx.commit().await?;
+            }
             if moved > 0 {
                 tracing::info!(source = %source.id, moved, cause = %cause, "heads had moved unheard");
             }

@@ -1,5 +1,5 @@
 //! Forgets what has served its time: sessions that have ended, linking that was never finished, idempotency
-//! keys of yesterday, work that was done long ago.
+//! keys of yesterday, work that was done long ago, webhooks' secrets that were exchanged.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -25,6 +25,8 @@ pub async fn sweep_one(store: &Store, linking: &Linking) -> Result<(), LoopError
     tx.sessions().sweep(now).await?;
     tx.idempotency_keys().sweep(now.minus(IDEMPOTENCY)).await?;
     tx.outbox().sweep(now.minus(DONE)).await?;
+    tx.provider_resources().forget_previous_secrets(now).await?;
+    tx.redeliveries().sweep(now.minus(DONE)).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -1,25 +1,25 @@
 //! One delivery of a webhook.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use axum::{
     body::Bytes,
-    extract::{Path, State, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode},
+    extract::{FromRequest as _, Path, Request, State},
+    http::{HeaderMap, StatusCode, header},
 };
 use slipway_forge::{DeliveryHead, Forge};
-use slipway_store::{NewDelivery, Resource, SourceRepository, StoreError};
-use slipway_types::{
-    DeliveryId, ResourceId,
-    decision::DeliveryOutcome,
-    forge::{ResourceKind, ResourceState},
-};
+use slipway_store::{NewDelivery, Receiving, StoreError};
+use slipway_types::{DeliveryId, Timestamp};
 
-use super::Receive;
+use super::{NotStored, Receive, Room};
 use crate::services::ask::AskError;
 
 /// The longest text of a header that is kept, in bytes.
 const MAX_HEADER: usize = 256;
+/// How soon after a delivery was turned away the heads are compared; many make one look.
+const LOOK_AFTER: Duration = Duration::from_mins(1);
+/// How long a body may take to arrive.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(30);
 
 /// The headers that are kept: what reading the delivery again needs, and what a person wants to see. Not the
 /// signature.
@@ -50,6 +50,8 @@ enum Refusal {
     Malformed(String),
     #[error("the delivery could not be stored; it may be sent again")]
     Unavailable(#[source] AskError),
+    #[error("the delivery could not be stored; it may be sent again")]
+    NotStored(#[from] NotStored),
 }
 
 impl Refusal {
@@ -60,7 +62,7 @@ impl Refusal {
             Self::Signature(_) => StatusCode::UNAUTHORIZED,
             Self::OtherRepository => StatusCode::FORBIDDEN,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::NotStored(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -71,7 +73,7 @@ impl Refusal {
             Self::Signature(kind) => kind,
             Self::OtherRepository => "other_repository",
             Self::Malformed(_) => "malformed",
-            Self::Unavailable(_) => "unavailable",
+            Self::Unavailable(_) | Self::NotStored(_) => "unavailable",
         }
     }
 }
@@ -88,21 +90,13 @@ impl From<AskError> for Refusal {
     }
 }
 
-/// A hook that may receive, and whose it is.
-struct Hook {
-    resource: Resource,
-    source: SourceRepository,
-    forge: Arc<dyn Forge>,
-}
-
 /// `POST /hooks/{path}`
 pub(super) async fn receive(
     State(receive): State<Receive>,
     Path(path): Path<String>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> (StatusCode, String) {
-    match take(&receive, &path, &headers, body).await {
+    match take(&receive, &path, request).await {
         Ok((id, event)) => {
             tracing::info!(delivery = %id, event, "delivery stored");
             (StatusCode::ACCEPTED, format!("stored as {id}\n"))
@@ -115,101 +109,88 @@ pub(super) async fn receive(
     }
 }
 
-async fn take(
-    receive: &Receive,
-    path: &str,
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(DeliveryId, String), Refusal> {
-    let hook = find(receive, path).await?;
-    let body = body.map_err(|rejection| Refusal::Unreadable(rejection.status()))?;
-    verify(receive, &hook, headers, &body).await?;
-    let head = hook.forge.delivery_head(headers);
-    let parsed = hook.forge.parse(headers, &body);
+async fn take(receive: &Receive, path: &str, request: Request) -> Result<(DeliveryId, String), Refusal> {
+    let hook = receive.store.provider_resources().receiving(path).await?;
+    let hook = hook.ok_or(Refusal::UnknownPath)?;
+    let forge = receive.ask.forge(hook.forge).await?;
+    let headers = request.headers().clone();
+    let room = room(receive, &headers).await?;
+    let body = read(request).await?;
+    verify(receive, &hook, forge.as_ref(), &headers, &body).await?;
+    let head = forge.delivery_head(&headers);
+    let parsed = forge.parse(&headers, &body);
     if let Ok(event) = &parsed
         && let Some(repository) = event.repository()
-        && repository.id.as_str() != hook.source.facts.provider_id
+        && repository.id.as_str() != hook.provider_id
     {
-        count_rejected(receive, hook.resource.id).await?;
+        count_rejected(receive, &hook).await?;
         return Err(Refusal::OtherRepository);
     }
     let malformed = parsed.err().map(|malformed| malformed.to_string());
-    let id = store(receive, &hook, &head, headers, &body, malformed.as_deref()).await?;
+    let new = new_delivery(&hook, &head, &headers, &body);
+    let id = receive.group.store(new, malformed.clone(), room).await?;
     match malformed {
         Some(why) => Err(Refusal::Malformed(why)),
         None => Ok((id, head.event)),
     }
 }
 
-async fn find(receive: &Receive, path: &str) -> Result<Hook, Refusal> {
-    let resource = receive.store.provider_resources().by_hook_path(path).await?;
-    let serves = |one: &Resource| {
-        let gone = matches!(one.state, ResourceState::Removed | ResourceState::LeftBehind);
-        one.kind == ResourceKind::Webhook && !gone
-    };
-    let resource = resource.filter(serves).ok_or(Refusal::UnknownPath)?;
-    let source = receive.store.source_repositories().get(resource.source).await?;
-    let forge = receive.ask.forge(source.forge).await?;
-    Ok(Hook {
-        resource,
-        source,
-        forge,
-    })
+/// Waits for room for a body: for as much as it says that it has, or else as much as it may have.
+async fn room(receive: &Receive, headers: &HeaderMap) -> Result<Room, NotStored> {
+    let said = headers.get(header::CONTENT_LENGTH);
+    let said = said.and_then(|said| said.to_str().ok()?.parse::<usize>().ok());
+    let bytes = said.map_or(receive.limit, |said| said.min(receive.limit));
+    receive.group.room(bytes).await
+}
+
+async fn read(request: Request) -> Result<Bytes, Refusal> {
+    match tokio::time::timeout(ARRIVES_WITHIN, Bytes::from_request(request, &())).await {
+        Ok(body) => body.map_err(|rejection| Refusal::Unreadable(rejection.status())),
+        Err(_) => Err(Refusal::Unreadable(StatusCode::REQUEST_TIMEOUT)),
+    }
 }
 
 /// Checks the signature against the current secret and, while it is being changed, the previous one.
-async fn verify(receive: &Receive, hook: &Hook, headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
-    let secrets = receive
-        .store
-        .provider_resources()
-        .open_secrets(hook.resource.id)
-        .await?;
-    let secrets = secrets.ok_or(Refusal::UnknownPath)?;
-    let all: Vec<_> = std::iter::once(&secrets.current)
-        .chain(&secrets.previous)
+async fn verify(
+    receive: &Receive,
+    hook: &Receiving,
+    forge: &dyn Forge,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(), Refusal> {
+    let all: Vec<_> = std::iter::once(&hook.secrets.current)
+        .chain(&hook.secrets.previous)
         .collect();
-    match hook.forge.verify(headers, body, &all) {
+    match forge.verify(headers, body, &all) {
         Ok(()) => Ok(()),
         Err(error) => {
-            count_rejected(receive, hook.resource.id).await?;
+            count_rejected(receive, hook).await?;
             Err(Refusal::Signature(error.kind()))
         }
     }
 }
 
-async fn count_rejected(receive: &Receive, hook: ResourceId) -> Result<(), StoreError> {
+/// Counts it. The secret may have been changed at the provider by hand; then real deliveries are turned away here, and
+/// only a look at the forge tells what they said.
+async fn count_rejected(receive: &Receive, hook: &Receiving) -> Result<(), StoreError> {
     let tx = receive.store.begin().await?;
-    tx.provider_resources().count_rejected(hook).await?;
+    tx.provider_resources().count_rejected(hook.id).await?;
+    tx.source_repositories()
+        .want_compared(hook.source, Timestamp::now().plus(LOOK_AFTER))
+        .await?;
     tx.commit().await
 }
 
-async fn store(
-    receive: &Receive,
-    hook: &Hook,
-    head: &DeliveryHead,
-    headers: &HeaderMap,
-    body: &[u8],
-    malformed: Option<&str>,
-) -> Result<DeliveryId, StoreError> {
-    let new = NewDelivery {
-        hook: hook.resource.id,
-        source: hook.source.id,
+fn new_delivery(hook: &Receiving, head: &DeliveryHead, headers: &HeaderMap, body: &[u8]) -> NewDelivery {
+    NewDelivery {
+        hook: hook.id,
+        source: hook.source,
         event: cut(&head.event),
         remote_id: head.delivery_id.as_deref().map(cut),
         attempt: i32::try_from(head.attempt).unwrap_or(i32::MAX),
         headers: kept(headers),
         body: body.to_vec(),
-    };
-    let tx = receive.store.begin().await?;
-    let id = tx.deliveries().insert(&new).await?;
-    if let Some(why) = malformed {
-        tx.deliveries()
-            .set_handled(id, DeliveryOutcome::Malformed, Some(why))
-            .await?;
     }
-    tx.commit().await?;
-    receive.bells.deliveries.up();
-    Ok(id)
 }
 
 fn kept(headers: &HeaderMap) -> Vec<(String, String)> {

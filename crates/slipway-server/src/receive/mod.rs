@@ -1,8 +1,8 @@
 //! Receiving webhooks: `POST /hooks/{path}`. Verify, store, answer; no call to a forge, ever.
 //!
-//! Invariant kept here: what is answered with 2xx is durable. Nothing is stored that is not signed by whom the hook
+//! Invariants kept here: what is answered with 2xx is durable. Nothing is stored that is not signed by whom the hook
 //! was made for; rejected deliveries are only counted, per hook, with the time of the last. The path is an
-//! address, never proof.
+//! address, never proof; but without a known one no body is read. All bodies together stay below a bound.
 //!
 //! | what comes | answer | kept |
 //! | --- | --- | --- |
@@ -10,15 +10,18 @@
 //! | signed, but not of a documented shape | 400 | yes, as malformed: whoever signs it is no stranger |
 //! | signed, but of another repository | 403 | counted |
 //! | wrong, missing or truncated signature | 401 | counted |
+//! | slower than 30 seconds | 408 | no |
 //! | over the limit | 413 | no |
 //! | an unknown path, a hook that was removed | 404 | no |
-//! | the database does not answer | 503 | no; the provider shows it, and reconciliation finds what was lost |
+//! | the database does not answer, or does not keep up | 503 | no; the provider shows it, and reconciliation finds what was lost |
 
+mod group;
 mod hook;
 
 use std::sync::Arc;
 
 use axum::{Router, extract::DefaultBodyLimit, routing::post};
+pub use group::{Group, NotStored, Room};
 use slipway_store::Store;
 
 use crate::services::{ask::AskForge, bells::Bells};
@@ -34,7 +37,7 @@ pub const DEFAULT_LIMIT: usize = 25 << 20;
 pub struct Receive {
     store: Store,
     ask: Arc<dyn AskForge>,
-    bells: Bells,
+    group: Group,
     limit: usize,
 }
 
@@ -49,11 +52,14 @@ impl std::fmt::Debug for Receive {
 impl Receive {
     /// Into this store. Bodies of more than `limit` bytes are refused; it is held between [`LEAST_LIMIT`] and
     /// [`DEFAULT_LIMIT`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub fn new(store: Store, ask: Arc<dyn AskForge>, bells: Bells, limit: usize) -> Self {
         Self {
+            group: Group::start(store.clone(), bells),
             store,
             ask,
-            bells,
             limit: limit.clamp(LEAST_LIMIT, DEFAULT_LIMIT),
         }
     }
@@ -65,5 +71,10 @@ impl Receive {
             .route("/hooks/{path}", post(hook::receive))
             .layer(limit)
             .with_state(self)
+    }
+
+    /// Until nothing is stored any more, because of a fault.
+    pub async fn died(&self) {
+        self.group.died().await;
     }
 }

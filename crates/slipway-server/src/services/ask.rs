@@ -15,7 +15,7 @@ use super::forges::NoToken;
 /// Asks forges, for a source repository, through its namespace's link.
 #[async_trait]
 pub trait AskForge: Send + Sync + 'static {
-    /// The forge itself: to verify and read deliveries.
+    /// The forge itself, as it was a moment ago: to verify and read deliveries.
     ///
     /// # Errors
     /// [`AskError::Link`] when it is not configured any more.

@@ -3,7 +3,7 @@
 //! Everything here is done from the stored row, so that it can be done again after a crash: what a delivery said,
 //! what came of each ref, and that it was handled are written in one transaction.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use slipway_forge::{Event, RepositoryChange};
@@ -22,6 +22,11 @@ use super::{
     observe::{After, Hint, Observe},
     reach,
 };
+
+/// How long after a gap was noticed the heads are compared: deliveries that only came in another order are there by then.
+const SETTLE: Duration = Duration::from_secs(10);
+/// How long lies between two comparisons of one source because of gaps, at least.
+const BETWEEN_LOOKS: Duration = Duration::from_mins(1);
 
 /// Handles and replays deliveries.
 #[derive(Clone)]
@@ -121,6 +126,13 @@ impl Deliveries {
             tx.source_repositories().set_baselined(source.id, None).await?;
             return Ok((DeliveryOutcome::NoConfiguration, None));
         }
+        let late = delivery.replay_of.is_none()
+            && tx
+                .redeliveries()
+                .is_one(delivery.hook, &delivery.remote_id)
+                .await?;
+        // Bitbucket tries again what failed: then other deliveries may have failed for good.
+        let mut gap = delivery.attempt > 1;
         for (position, hint) in (0i32..).zip(&hints) {
             let place = (delivery.id, position);
             if delivery.replay_of.is_some() {
@@ -132,7 +144,15 @@ impl Deliveries {
             } else {
                 Cause::Push
             };
-            self.observe.hear(tx, source.id, hint, cause, place).await?;
+            let heard = self.observe.hear(tx, source.id, hint, cause, place, late).await?;
+            gap |= heard.gap && !late;
+        }
+        if gap {
+            let soonest = source
+                .reconciled_at
+                .map_or(delivery.received_at, |at| at.plus(BETWEEN_LOOKS));
+            let at = soonest.max(Timestamp::now().plus(SETTLE));
+            tx.source_repositories().want_compared(source.id, at).await?;
         }
         Ok((DeliveryOutcome::Observed, None))
     }

@@ -3,7 +3,12 @@
 //! Repositories get renamed and transferred; ids do not. Where a name leads nowhere, the forge is asked for the id
 //! once, what it says replaces the record, and the question is put again.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -20,12 +25,20 @@ use super::{
     reach,
 };
 
+/// How long a forge reads deliveries before its configuration is looked at again. How one is verified and read does
+/// not depend on that; so every delivery need not ask for it.
+const READS_FOR: Duration = Duration::from_mins(1);
+
 /// Asks forges through links.
 #[derive(Clone)]
 pub struct LinkedForges {
     store: Store,
     forges: Forges,
+    readers: Arc<Mutex<HashMap<ForgeId, Reader>>>,
 }
+
+/// A forge that reads deliveries, since when.
+type Reader = (Instant, Arc<dyn Forge>);
 
 impl std::fmt::Debug for LinkedForges {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -36,7 +49,17 @@ impl std::fmt::Debug for LinkedForges {
 impl LinkedForges {
     /// Through the links of this store.
     pub fn new(store: Store, forges: Forges) -> Self {
-        Self { store, forges }
+        Self {
+            store,
+            forges,
+            readers: Arc::default(),
+        }
+    }
+
+    fn reader(&self, id: ForgeId) -> Option<Arc<dyn Forge>> {
+        let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, forge) = readers.get(&id)?;
+        (since.elapsed() < READS_FOR).then(|| Arc::clone(forge))
     }
 
     /// Puts a question about a source repository.
@@ -133,7 +156,13 @@ fn if_there<T>(answer: Result<T, AskError>) -> Result<Option<T>, AskError> {
 #[async_trait]
 impl AskForge for LinkedForges {
     async fn forge(&self, id: ForgeId) -> Result<Arc<dyn Forge>, AskError> {
-        Ok(self.forges.by_id(id).await?.0)
+        if let Some(forge) = self.reader(id) {
+            return Ok(forge);
+        }
+        let forge = self.forges.by_id(id).await?.0;
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.insert(id, (Instant::now(), Arc::clone(&forge)));
+        Ok(forge)
     }
 
     async fn heads(&self, source: &SourceRepository) -> Result<Vec<Head>, AskError> {

@@ -120,6 +120,8 @@ pub struct Heard {
     pub result: ChangeResult,
     /// The change that it led to.
     pub change: Option<Change>,
+    /// It begins elsewhere than the record ends: something was not told, or not yet.
+    pub gap: bool,
 }
 
 /// Who says that a head moved.
@@ -176,7 +178,8 @@ impl Observe {
     }
 
     /// Hears what a delivery says at one place, and records what comes of it, in the caller's transaction. Where the
-    /// forge has to be asked, the question is recorded too.
+    /// forge has to be asked, the question is recorded too. A `late` delivery, asked for again after it failed, brings no
+    /// news: its ref may have moved on and back since.
     ///
     /// # Errors
     /// What the database says.
@@ -187,13 +190,20 @@ impl Observe {
         hint: &Hint,
         cause: Cause,
         place: (DeliveryId, i32),
+        late: bool,
     ) -> Result<Heard, StoreError> {
         tx.source_repositories().lock(source).await?;
         let known = tx.heads().known(source, &hint.subject).await?;
-        let heard = match judge(tx, source, hint, &known, place).await? {
+        let judgement = match judge(tx, source, hint, &known, place).await? {
+            Judgement::News if late => Judgement::Ask,
+            judgement => judgement,
+        };
+        let gap = judgement == Judgement::Ask && hint.before.is_some() && hint.before != known.sha;
+        let heard = match judgement {
             Judgement::Unchanged => Heard {
                 result: ChangeResult::HeadUnchanged,
                 change: None,
+                gap,
             },
             Judgement::News => {
                 let saying = Saying {
@@ -212,6 +222,7 @@ impl Observe {
                 Heard {
                     result: ChangeResult::Accepted,
                     change: Some(change),
+                    gap,
                 }
             }
             Judgement::Ask => {
@@ -225,6 +236,7 @@ impl Observe {
                 Heard {
                     result: ChangeResult::AskingForge,
                     change: None,
+                    gap,
                 }
             }
         };

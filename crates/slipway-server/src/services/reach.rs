@@ -30,7 +30,9 @@ pub(super) async fn reached(
         return Ok(());
     }
     // What moved while it was out of reach is found, and builds like any push.
-    tx.source_repositories().compare_soon(source.id).await?;
+    tx.source_repositories()
+        .want_compared(source.id, Timestamp::now())
+        .await?;
     tx.head_checks().wake(source.id).await?;
     record(tx, source, "source.reached", source.reason).await
 }

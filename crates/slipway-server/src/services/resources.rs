@@ -121,7 +121,8 @@ pub(super) async fn renew_key(
     push(tx, link, source, OutboxKind::RemoveDeployKey, old.id).await
 }
 
-async fn push(
+/// Has something done to a resource at its provider, after what was decided for the repository before.
+pub(super) async fn push(
     tx: &Tx,
     link: &Link,
     source: &SourceRepository,

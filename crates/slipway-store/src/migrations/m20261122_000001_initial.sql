@@ -215,6 +215,7 @@ CREATE TABLE source_repositories (
     reason         TEXT,
     detail         TEXT,
     baselined_at   BIGINT,
+    compare_at     BIGINT,
     reconciled_at  BIGINT,
     checked_at     BIGINT,
     created_at     BIGINT  NOT NULL,
@@ -233,6 +234,7 @@ CREATE TABLE provider_resources (
     hook_path              TEXT    UNIQUE,
     secret_sealed          TEXT,
     previous_secret_sealed TEXT,
+    previous_until         BIGINT,
     public_key             TEXT,
     private_key_sealed     TEXT,
     reason                 TEXT,
@@ -246,6 +248,15 @@ CREATE TABLE provider_resources (
 CREATE UNIQUE INDEX provider_resources_one_of_a_kind ON provider_resources (source_id, link_id, kind)
     WHERE state IN ('creating', 'active', 'failed');
 CREATE INDEX provider_resources_by_link ON provider_resources (link_id);
+
+-- Deliveries that failed and were asked for again, by the provider's id: late when they come.
+CREATE TABLE redeliveries (
+    resource_id UUID   NOT NULL REFERENCES provider_resources (id) ON DELETE CASCADE,
+    remote_id   TEXT   NOT NULL,
+    wanted_at   BIGINT NOT NULL,
+    asked_at    BIGINT,
+    PRIMARY KEY (resource_id, remote_id)
+);
 
 -- What Slipway knows each branch and tag to point at; sha is empty once the ref was deleted.
 CREATE TABLE ref_heads (

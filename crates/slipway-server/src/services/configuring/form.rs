@@ -104,7 +104,8 @@ pub(super) fn parse(rules: &[RuleForm]) -> Result<Vec<StoredRule>, ServiceError>
 
 /// Checks what is neither a rule nor a variable.
 pub(super) fn check(fields: &ConfigurationFields) -> Result<(), ServiceError> {
-    if fields.delivery_mode != DeliveryMode::Webhook && !POLL.contains(&fields.poll_interval) {
+    // Also with a webhook: polling covers for one that does not work.
+    if !POLL.contains(&fields.poll_interval) {
         return Err(ServiceError::invalid(
             "poll_interval",
             "poll every minute at most, and once a day at least",

@@ -7,6 +7,7 @@
 
 mod form;
 mod preview;
+mod rotation;
 mod triggers;
 
 use std::sync::Arc;
@@ -255,9 +256,7 @@ impl Configuring {
             .replace(saved.configuration, &variables)
             .await
             .map_err(without_value)?;
-        if form.fields.delivery_mode != DeliveryMode::Polling {
-            resources::want(&tx, &linked.link, &source, ResourceKind::Webhook).await?;
-        }
+        webhook(&tx, &linked.link, &source).await?;
         resources::want(&tx, &linked.link, &source, ResourceKind::DeployKey).await?;
         if source.baselined_at.is_none()
             || there
@@ -406,6 +405,25 @@ async fn write(
         configuration: there.id,
         version: version + 1,
     })
+}
+
+/// A webhook is there for whoever wants one; with the last that does not poll only, it goes.
+async fn webhook(tx: &Tx, link: &Link, source: &SourceRepository) -> Result<(), ServiceError> {
+    let all = tx.configurations().of_source(source.id).await?;
+    if all
+        .iter()
+        .any(|it| it.fields.delivery_mode != DeliveryMode::Polling)
+    {
+        return resources::want(tx, link, source, ResourceKind::Webhook).await;
+    }
+    let resources = tx.provider_resources();
+    match resources
+        .serving(source.id, link.id, ResourceKind::Webhook)
+        .await?
+    {
+        Some(hook) => resources::unwant(tx, link, source, &hook).await,
+        None => Ok(()),
+    }
 }
 
 /// Remembers all heads as they are now, without builds, unless another configuration has them observed already.

@@ -2,11 +2,15 @@
 
 use slipway_forge::{ForgeError, HookSpec, RemoteHookId};
 use slipway_store::{OutboxRow, StoreError};
-use slipway_types::forge::{HealthReason, LinkState, ResourceState};
+use slipway_types::{
+    Timestamp,
+    forge::{HealthReason, LinkState, ResourceState},
+};
 
 use super::{
     OutboxWorker, Outcome, Trouble,
     repository::{self, Place},
+    rotate_secret::good_until,
 };
 
 pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcome, Trouble> {
@@ -43,16 +47,21 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
     }
     let tx = worker.store.begin().await?;
     repository::made(&tx, row, &resource, &place.source, remote.as_str()).await?;
-    if let Some(reason) = repaired {
-        if reason == HealthReason::WebhookFailing {
-            let said =
-                "the webhook was set again; whether deliveries get through now shows with the next one";
-            tx.provider_resources()
-                .set_trouble(resource.id, Some((reason, said)))
-                .await?;
-        }
-        // Nobody told of what was pushed while it was not there.
-        tx.source_repositories().compare_soon(place.source.id).await?;
+    // The provider has the current secret now, also where an exchange was under way.
+    tx.provider_resources()
+        .settle_rotation(resource.id, good_until())
+        .await?;
+    if repaired == Some(HealthReason::WebhookFailing) {
+        let said = "the webhook was set again; whether deliveries get through now shows with the next one";
+        tx.provider_resources()
+            .set_trouble(resource.id, Some((HealthReason::WebhookFailing, said)))
+            .await?;
+    }
+    if resource.remote_id.is_some() || repaired.is_some() {
+        // It was there before: what happened meanwhile was not told.
+        tx.source_repositories()
+            .want_compared(resource.source, Timestamp::now())
+            .await?;
     }
     tx.commit().await?;
     Ok(Outcome::Settled)
@@ -73,7 +82,11 @@ async fn try_out(place: &Place, hook: &RemoteHookId) {
 }
 
 /// Looks for ours by recorded id, then by its exact address, and makes it only then.
-async fn make(place: &Place, recorded: Option<&str>, spec: HookSpec<'_>) -> Result<RemoteHookId, ForgeError> {
+pub(super) async fn make(
+    place: &Place,
+    recorded: Option<&str>,
+    spec: HookSpec<'_>,
+) -> Result<RemoteHookId, ForgeError> {
     let Place {
         forge,
         token,

@@ -8,10 +8,12 @@ mod commit_status;
 mod create_deploy_key;
 mod create_webhook;
 mod observe_heads;
+mod redeliver;
 mod remove_deploy_key;
 mod remove_webhook;
 mod repository;
 mod revoke_credential;
+mod rotate_secret;
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,6 +29,7 @@ use super::{
 };
 
 pub(crate) use observe_heads::push as push_observe;
+pub(crate) use redeliver::push as push_redeliver;
 pub(crate) use revoke_credential::RevokeStep;
 
 /// After so many attempts, over about a day and a half, a row is given up.
@@ -117,9 +120,11 @@ impl OutboxWorker {
         match row.kind {
             OutboxKind::CreateWebhook => create_webhook::run(self, row).await,
             OutboxKind::CreateDeployKey => create_deploy_key::run(self, row).await,
+            OutboxKind::RotateSecret => rotate_secret::run(self, row).await,
             OutboxKind::RemoveWebhook => remove_webhook::run(self, row).await,
             OutboxKind::RemoveDeployKey => remove_deploy_key::run(self, row).await,
             OutboxKind::RevokeCredential => revoke_credential::run(self, row).await,
+            OutboxKind::Redeliver => redeliver::run(self, row).await,
             OutboxKind::ObserveHeads => observe_heads::run(self, row).await,
             OutboxKind::CommitStatus => commit_status::run(self, row).await,
         }
@@ -168,7 +173,11 @@ impl OutboxWorker {
                 repository::left_behind(self, row, why).await
             }
             OutboxKind::RevokeCredential => revoke_credential::given_up(self, row, why).await,
-            OutboxKind::ObserveHeads | OutboxKind::CommitStatus => self.end(row, why).await,
+            // Both secrets stay good: which of them the provider has is not known.
+            OutboxKind::RotateSecret
+            | OutboxKind::Redeliver
+            | OutboxKind::ObserveHeads
+            | OutboxKind::CommitStatus => self.end(row, why).await,
         };
         match told {
             Err(StoreError::Unreadable { .. } | StoreError::NotFound(_)) => self.end(row, why).await,

@@ -82,6 +82,7 @@ fn toast(done: &Done) -> Option<String> {
         "created" => "Created.".to_owned(),
         "deleted" => "Deleted.".to_owned(),
         "removed" => "Removed.".to_owned(),
+        "rotating" => "The provider is being given the new secret.".to_owned(),
         "password" => "The password was changed, and all other browsers were signed out.".to_owned(),
         "ended" => "That browser is signed out.".to_owned(),
         "revoked" => "The token was revoked: it opens nothing any more.".to_owned(),

@@ -56,6 +56,10 @@ pub struct ConfigurePage {
     pub auto_repair: bool,
     /// Whether the webhook works.
     pub hook: Option<Pill>,
+    /// What exchanging the webhook's secret means now; none where there is no webhook to exchange it at.
+    pub rotation: Option<&'static str>,
+    /// Minutes between two polls.
+    pub poll_minutes: u64,
     /// The webhook's address and secret, where it has to be made by hand.
     pub by_hand: Option<(CopyLine, CopyLine)>,
     /// Which builds a newer one makes needless.

@@ -1,6 +1,14 @@
 //! What strangers and providers send to a webhook's address (the "Bad input").
 
-use slipway_types::decision::DeliveryOutcome;
+use std::time::Duration;
+
+use futures::future::join_all;
+use slipway_server::receive::{Group, NotStored};
+use slipway_store::{NewDelivery, StoreError};
+use slipway_types::{
+    ResourceId, SourceId, Timestamp,
+    decision::{ChangeResult, DeliveryOutcome},
+};
 
 use super::{
     story,
@@ -93,5 +101,134 @@ story! {
         let delivery = world.entry(id).await.delivery;
         assert_eq!((delivery.event.as_str(), delivery.outcome), ("push", DeliveryOutcome::Received));
         assert!(delivery.headers.iter().all(|(name, _)| !name.contains("signature")));
+    }
+
+    /// Many at once go into few transactions; each is answered with its own row, and they are handled in the order in
+    /// which they came.
+    async fn many_at_once_are_each_stored(world) {
+        let pushes: Vec<_> = (0..300).map(|n| world.push(&branch(&format!("b{n}")))).collect();
+        let ids = join_all(pushes.iter().map(|push| world.send(push))).await;
+        for (id, push) in ids.iter().zip(&pushes) {
+            let body = world.store.deliveries().body(*id).await.unwrap();
+            assert_eq!(body, push.payload.to_string().into_bytes());
+        }
+        let mut distinct = ids.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(distinct.len(), 300);
+    }
+
+    /// One that the database refuses – its source is gone – fails alone.
+    async fn one_that_cannot_be_stored_does_not_fail_its_neighbours(world) {
+        let hook = world.store.provider_resources().by_hook_path("hookpath").await.unwrap().unwrap();
+        let group = Group::start(world.store.clone(), world.bells.clone());
+        let new = |hook: ResourceId, source: SourceId| NewDelivery {
+            hook,
+            source,
+            event: "push".to_owned(),
+            remote_id: None,
+            attempt: 1,
+            headers: Vec::new(),
+            body: b"{}".to_vec(),
+        };
+        let group = &group;
+        let all = (0..40).map(|n| {
+            let gone = n == 17;
+            let new = new(hook.id, if gone { SourceId::fresh() } else { world.source });
+            async move {
+                let room = group.room(new.body.len()).await?;
+                group.store(new, None, room).await
+            }
+        });
+        for (n, stored) in join_all(all).await.into_iter().enumerate() {
+            match stored {
+                Ok(_) => assert_ne!(n, 17),
+                Err(NotStored::Store(error)) => {
+                    assert_eq!(n, 17, "{error:?}");
+                    assert!(matches!(*error, StoreError::NotFound(_)), "{error:?}");
+                }
+                Err(NotStored::Busy) => panic!("delivery {n} was not stored in time"),
+            }
+        }
+        assert_eq!(stored(&world).await, 39);
+    }
+
+    /// A secret is exchanged: deliveries signed with either are taken until the one before is forgotten.
+    async fn two_secrets_are_good_while_one_is_exchanged(world) {
+        let hooks = || world.store.provider_resources();
+        let hook = hooks().by_hook_path("hookpath").await.unwrap().unwrap().id;
+        let tx = world.store.begin().await.unwrap();
+        assert!(tx.provider_resources().rotate_secret(hook, &"new-secret".into()).await.unwrap());
+        assert!(
+            !tx.provider_resources().rotate_secret(hook, &"a third".into()).await.unwrap(),
+            "the provider may have either of two"
+        );
+        tx.commit().await.unwrap();
+        let send = async |secret: &str| {
+            let body = world.push(&branch("main")).payload.to_string();
+            world.post(HOOK, "push", &body, secret).await.0
+        };
+        assert_eq!((send("hook-secret").await, send("new-secret").await), (202, 202));
+
+        let now = Timestamp::now();
+        let soon = now.plus(Duration::from_mins(1));
+        let forget = async |at| {
+            let tx = world.store.begin().await.unwrap();
+            let forgotten = tx.provider_resources().forget_previous_secrets(at).await.unwrap();
+            tx.commit().await.unwrap();
+            forgotten
+        };
+        assert_eq!(forget(soon).await, 0, "not before the provider has the new one");
+        let tx = world.store.begin().await.unwrap();
+        tx.provider_resources().settle_rotation(hook, soon).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(forget(now).await, 0, "not before its time");
+        assert_eq!((send("hook-secret").await, send("new-secret").await), (202, 202));
+        assert_eq!(forget(soon).await, 1);
+        assert_eq!((send("hook-secret").await, send("new-secret").await), (401, 202));
+    }
+
+    /// A delivery that begins elsewhere than the record ends tells that another was lost: all heads are compared soon.
+    /// What comes in order, or twice, tells nothing of the kind.
+    async fn a_gap_has_all_heads_compared_soon(world) {
+        world.simple().await;
+        let wanted = async || world.store.source_repositories().get(world.source).await.unwrap().compare_at;
+        let first = world.push(&branch("main"));
+        world.deliver(&first).await;
+        world.deliver(&first).await;
+        assert_eq!(wanted().await, None);
+
+        let _lost = world.push(&branch("main"));
+        let next = world.push(&branch("main"));
+        world.deliver(&next).await;
+        let at = wanted().await.expect("a comparison out of turn");
+        let due = async |now| world.store.source_repositories().to_be_compared(Timestamp::from_millis(0), now).await;
+        assert!(due(at.minus(Duration::from_secs(1))).await.unwrap().is_empty());
+        assert_eq!(due(at).await.unwrap().len(), 1);
+
+        let tx = world.store.begin().await.unwrap();
+        tx.source_repositories().set_reconciled(world.source, at).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(wanted().await, None, "one look is enough");
+    }
+
+    /// What failed and is asked for again is late: the ref has moved on and back since, and its delivery follows from
+    /// the record all the same. It is not believed.
+    async fn a_delivery_that_was_asked_for_again_brings_no_news(world) {
+        let (app, _) = world.simple().await;
+        let here = world.push(&branch("main"));
+        world.deliver(&here).await;
+        let failed = world.push(&branch("main"));
+        world.move_to(&branch("main"), here.after.as_ref());
+
+        let hook = world.store.provider_resources().by_hook_path("hookpath").await.unwrap().unwrap().id;
+        let tx = world.store.begin().await.unwrap();
+        assert!(tx.redeliveries().want(hook, "remote-id").await.unwrap());
+        tx.redeliveries().asked(hook, "remote-id").await.unwrap();
+        assert!(!tx.redeliveries().want(hook, "remote-id").await.unwrap(), "asked for once");
+        tx.commit().await.unwrap();
+        let id = world.deliver(&failed).await;
+        assert_eq!(world.entry(id).await.changes[0].said.result, ChangeResult::HeadUnchanged);
+        assert_eq!(world.builds(app).await.len(), 1);
     }
 }

@@ -731,6 +731,8 @@ pub(super) fn configure() -> String {
         ],
         auto_repair: true,
         hook: Some(Pill::new("warn", "alert", "Webhook missing")),
+        rotation: Some("The provider gets a new secret."),
+        poll_minutes: 5,
         by_hand: Some((
             copyline("https://builds.acme.example/hooks/abc", "webhook address"),
             copyline("s3cret", "webhook secret"),

@@ -154,6 +154,7 @@ impl Scene {
             ("source", "octo/hello"),
             ("autotest", "internal"),
             ("delivery_mode", "webhook"),
+            ("poll_minutes", "5"),
             ("supersede", "branches"),
             ("rules", "1"),
             ("rule0_type", "branch"),

@@ -94,6 +94,8 @@ impl Entered {
         let mut fields = default_fields();
         fields.autotest = take("autotest").parse().unwrap_or(Autotest::Off);
         fields.delivery_mode = take("delivery_mode").parse().unwrap_or(DeliveryMode::Webhook);
+        // What is no number is refused when it is saved.
+        fields.poll_interval = minutes(&take("poll_minutes")).unwrap_or_default();
         fields.supersede = take("supersede").parse().unwrap_or(Supersede::Branches);
         fields.repository_links = take("repository_links") == "on";
         fields.time_limit = minutes(&take("time_limit_min"));
@@ -122,7 +124,6 @@ impl Entered {
             return;
         };
         let saved = &saved.configuration.fields;
-        fields.poll_interval = saved.poll_interval;
         fields.builder_labels.clone_from(&saved.builder_labels);
     }
 

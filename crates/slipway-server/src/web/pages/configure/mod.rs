@@ -189,6 +189,16 @@ pub async fn save(
         "add-rule" => entered.rules.push(fresh_rule()),
         "search" => said.results = Some(results(&app, &who, &context.named, &entered).await?),
         "preview" => said.preview = true,
+        "rotate-secret" => {
+            match app
+                .configuring
+                .rotate_hook_secret(&who.caller, &namespace, &name)
+                .await
+            {
+                Ok(()) => return Ok(to(&format!("{}?done=rotating", context.base()))),
+                Err(error) => tell(error, &mut said)?,
+            }
+        }
         "add-trigger" => {
             let made = app
                 .configuring

@@ -1,6 +1,7 @@
 //! The form, drawn from what is saved or was entered.
 
 use secrecy::ExposeSecret as _;
+use slipway_store::Rotation;
 use slipway_types::{
     Timestamp,
     forge::{HealthReason, ResourceState},
@@ -98,6 +99,8 @@ pub(super) async fn page(
         delivery: delivery(fields.delivery_mode),
         auto_repair: fields.auto_repair,
         hook: saved.and_then(hook),
+        rotation: saved.and_then(rotation),
+        poll_minutes: fields.poll_interval.as_secs() / 60,
         by_hand: by_hand.map(|hook| {
             let line = |text: String, what: &str| CopyLine {
                 text,
@@ -198,6 +201,22 @@ fn hook(saved: &ConfigurationView) -> Option<Pill> {
         Some(ResourceState::Creating) => Pill::new("run", "running", "Webhook is being made"),
         Some(ResourceState::Failed) => Pill::new("warn", "alert", "Webhook missing"),
         _ => Pill::new("", "todo", "No webhook yet"),
+    })
+}
+
+fn rotation(saved: &ConfigurationView) -> Option<&'static str> {
+    let hook = saved.hook.as_ref()?;
+    (hook.state == ResourceState::Active).then_some(match hook.rotation {
+        Rotation::None => {
+            "The provider gets a new secret. Until it has, and a while longer, deliveries signed with the old one are \
+             taken as well: none is lost."
+        }
+        Rotation::UnderWay => {
+            "The provider is being given the new secret. Until it has it, deliveries signed with either are taken."
+        }
+        Rotation::SettledUntil(_) => {
+            "The provider has the new secret. For some minutes deliveries signed with the old one are still taken."
+        }
     })
 }
 

@@ -1,0 +1,101 @@
+//! What the provider could not tell, because Slipway was down or could not be reached, becomes known all the same.
+
+use anyhow::Result;
+use slipway_testing::{Kind, Rule, World, until};
+
+use crate::SLIPWAY;
+
+/// GitHub never tries again by itself: it is asked to, once Slipway is back. By then the heads were compared, so each push
+/// is built once; and a push that was taken back while nobody listened is not built at all.
+#[tokio::test]
+async fn failed_deliveries_are_asked_for_again_and_built_once() -> Result<()> {
+    let world = World::of(SLIPWAY)
+        .linked(&[Kind::GitHub])
+        .option("--slots", "0")
+        .start()
+        .await?;
+    let linked = world
+        .repository(Kind::GitHub)
+        .file("word", "first\n")
+        .rule(Rule::branch("/^(main|dev)$/", "{sourceref}"))
+        .create()
+        .await?;
+    let main = linked.push_word("main", "told").await?;
+    linked.build_when(1, "is queued", |_| true).await?;
+
+    world.serve.kill().await?;
+    linked.push_word("main", "taken back").await?;
+    linked.source.force_push("main", &main).await?;
+    let dev = linked.push_word("dev", "not told").await?;
+    world.forge.deliveries().flush().await;
+    world.serve.start().await?;
+
+    until("the failed deliveries have come again", async || {
+        let log = world.forge.deliveries().log();
+        let again = log
+            .iter()
+            .filter(|one| one.redelivery && one.status() == Some(202));
+        Ok((again.count() == 3).then_some(()))
+    })
+    .await?;
+    until("everything is decided", async || {
+        let queue = world.api.queue().await?;
+        Ok((queue.deliveries + queue.head_checks + queue.changes + queue.outbox == 0).then_some(()))
+    })
+    .await?;
+    let builds = linked.builds().await?;
+    let built: Vec<_> = builds
+        .iter()
+        .map(|build| (build.commit.as_str(), build.cause.as_str()))
+        .collect();
+    assert_eq!(built, [(main.as_str(), "push"), (dev.as_str(), "reconciled")]);
+    for delivery in linked.deliveries().await?.iter().take(3) {
+        assert_eq!(delivery["changes"][0]["result"], "head_unchanged", "{delivery}");
+    }
+    Ok(())
+}
+
+/// A server that no provider can reach: no webhook is kept, and one that was there is removed.
+#[tokio::test]
+async fn polling_only_keeps_no_webhook_and_finds_pushes_all_the_same() -> Result<()> {
+    let world = World::of(SLIPWAY).option("--slots", "0").start().await?;
+    let mut all = Vec::new();
+    for kind in [Kind::GitHub, Kind::Bitbucket] {
+        let linked = world
+            .repository(kind)
+            .file("word", "first\n")
+            .rule(Rule::branch("main", "latest"))
+            .create()
+            .await?;
+        let path = format!("/{}/builds/configure", linked.name);
+        let page = world.person.open(&path).await?;
+        let form = page
+            .form(&format!("form[action='{path}']"))?
+            .set("delivery_mode", "polling")
+            .set("poll_minutes", "1")
+            .set("then", "save");
+        world.person.visitor.submit(&form).await?.ok()?;
+        until("the webhook is gone", async || {
+            Ok(linked.source.hooks().is_empty().then_some(()))
+        })
+        .await?;
+        let pushed = linked.push_word("main", "unheard").await?;
+        all.push((linked, pushed));
+    }
+    for (linked, pushed) in &all {
+        let build = linked.build_when(1, "is queued", |_| true).await?;
+        assert_eq!(
+            (build.commit.as_str(), build.cause.as_str()),
+            (pushed.as_str(), "polled")
+        );
+        assert!(
+            linked
+                .deliveries()
+                .await?
+                .iter()
+                .all(|one| one["event"] == "ping")
+        );
+        assert!(linked.source.hooks().is_empty());
+    }
+    Ok(())
+}
