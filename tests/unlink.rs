@@ -1,7 +1,8 @@
 //! Unlinking leaves nothing behind: not at the provider, not sealed here, and the configurations stay.
 
 use anyhow::Result;
-use slipway_testing::{Kind, Linked, World, until};
+use slipway_devforge::{Permission, Role};
+use slipway_testing::{Kind, Linked, Page, World, samples, until};
 
 use crate::SLIPWAY;
 
@@ -75,5 +76,238 @@ async fn linking_again_reconnects(world: &World, linked: &Linked<'_>) -> Result<
     linked.push_word("main", "heard again").await?;
     world.settled().await?;
     assert_eq!(linked.says("latest").await?, "heard again");
+    Ok(())
+}
+
+/// *Unlink provider*, with these answers. The page proposes to revoke the grant, and to let running builds finish.
+async fn unlink_with(world: &World, kind: Kind, answers: &[(&str, Option<&str>)]) -> Result<Page> {
+    let page = world
+        .person
+        .open(&format!(
+            "/settings/linked-accounts/{}/unlink?namespace=ada",
+            kind.as_str()
+        ))
+        .await?;
+    let mut form = page.form("form[aria-labelledby='choose']")?;
+    for (name, value) in answers {
+        form = match value {
+            Some(value) => form.set(name, *value),
+            None => form.unset(name),
+        };
+    }
+    world.person.visitor.submit(&form).await?.ok()
+}
+
+/// Whether Slipway's application would get a code without anybody being asked.
+async fn is_granted(world: &World) -> Result<bool> {
+    let person = world.person.elsewhere().await?;
+    let there = person.sent_away(Kind::GitHub, "ada").await?;
+    // With `prompt` GitHub asks in any case.
+    let there = there.replace("&prompt=select_account", "");
+    let answer = world
+        .browser_at(Kind::GitHub, &world.account)
+        .await?
+        .get(&there)
+        .await?;
+    Ok(answer.status == 302)
+}
+
+async fn without_builder(linked: &[Kind]) -> Result<World> {
+    World::of(SLIPWAY)
+        .linked(linked)
+        .option("--slots", "0")
+        .start()
+        .await
+}
+
+#[tokio::test]
+async fn the_grant_stays_where_the_person_wants_it_to() -> Result<()> {
+    let world = without_builder(&[Kind::GitHub]).await?;
+    let linked = world.repository(Kind::GitHub).create().await?;
+    unlink_with(&world, Kind::GitHub, &[("revoke", None)]).await?;
+    world.settled().await?;
+    assert!(linked.source.hooks().is_empty() && linked.source.keys().is_empty());
+    assert_eq!(world.valid_tokens(Kind::GitHub), 0, "the token is given back");
+    assert!(is_granted(&world).await?, "what was granted stays granted");
+
+    world.person.link(Kind::GitHub, &world.account).await?;
+    unlink_with(&world, Kind::GitHub, &[("revoke", Some("on"))]).await?;
+    world.settled().await?;
+    assert!(!is_granted(&world).await?, "the grant is revoked");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_account_that_another_namespace_uses_is_let_go_of_and_stays_good_there() -> Result<()> {
+    let world = without_builder(&[Kind::GitHub]).await?;
+    let linked = world.repository(Kind::GitHub).create().await?;
+    let acme = serde_json::json!({ "name": "acme" });
+    world.api.post("/organizations", &acme).await?;
+    let person = world.person.elsewhere().await?;
+    let back = world
+        .granted(&person, Kind::GitHub, "acme", &world.account)
+        .await?;
+    person.visitor.open(&back).await?;
+    world.settled().await?;
+
+    let preview = world.api.get("/namespaces/ada/links/github/unlink").await?;
+    assert_eq!(preview["others"], serde_json::json!(["acme"]));
+    assert_eq!(preview["may_revoke_grant"], false);
+    // Asked for all the same, it is not done.
+    let answer = world
+        .api
+        .call(
+            reqwest::Method::DELETE,
+            "/namespaces/ada/links/github?revoke_grant=true",
+            None,
+        )
+        .await?;
+    assert!(answer.status.is_success(), "{}", answer.text);
+    world.settled().await?;
+    assert!(linked.source.hooks().is_empty() && linked.source.keys().is_empty());
+    assert_eq!(world.valid_tokens(Kind::GitHub), 1);
+    let checked = world
+        .api
+        .post("/namespaces/acme/links/github/check", &serde_json::json!({}))
+        .await?;
+    assert_eq!(checked["health"], "healthy");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_be_removed_is_left_behind_with_the_place_to_do_it() -> Result<()> {
+    let world = without_builder(&[Kind::GitHub, Kind::Bitbucket]).await?;
+    for (kind, hooks_page) in [
+        (Kind::GitHub, "settings/hooks"),
+        (Kind::Bitbucket, "admin/webhooks"),
+    ] {
+        let provider = world.forge.provider(kind);
+        provider.create_user("boss", "Boss", "the bosss password")?;
+        provider.create_organization("corp", &[("boss", Role::Owner), ("ada", Role::Owner)])?;
+        let shut = world.repository(kind).owned_by("corp").create().await?;
+        let gone = world.repository(kind).create().await?;
+        let gone_was = gone.source.full_name()?;
+        // Ada may only read the one any more, and the other is no more.
+        provider.set_member("corp", "ada", None)?;
+        shut.source.grant("ada", Some(Permission::Read))?;
+        gone.source.delete();
+
+        unlink_with(&world, kind, &[]).await?;
+        world.settled().await?;
+        let path = format!("/namespaces/ada/links/{}/ledger", kind.as_str());
+        let ledger = world.api.get(&path).await?;
+        assert_eq!(ledger["finished"], true, "{ledger}");
+        let steps = ledger["steps"].as_array().cloned().unwrap_or_default();
+        let left = |at: &str, what: &str| {
+            let found = steps
+                .iter()
+                .find(|step| step["at"] == at && step["kind"] == what && step["state"] == "given_up");
+            found.and_then(|step| step["detail"].as_str()).map(str::to_owned)
+        };
+        let shut_name = shut.source.full_name()?;
+        let place = format!("{}/{shut_name}/{hooks_page}", provider.web_url());
+        let detail = left(&shut_name, "remove_webhook").unwrap_or_default();
+        assert!(
+            detail.contains(&place),
+            "{place} is not named in {detail:?}: {ledger}"
+        );
+        assert!(left(&gone_was, "remove_webhook").is_some(), "{ledger}");
+        assert!(ledger["remaining"].as_u64() > Some(0), "{ledger}");
+        let page = world
+            .person
+            .open(&format!(
+                "/settings/linked-accounts/{}/unlink?namespace=ada",
+                kind.as_str()
+            ))
+            .await?;
+        assert!(
+            page.words().contains("left behind") && page.words().contains(&place),
+            "{}",
+            page.words()
+        );
+    }
+    Ok(())
+}
+
+/// The person presses *Revoke* at GitHub: the token is dead, its deploy keys went with it, the webhooks did not.
+#[tokio::test]
+async fn revoked_at_the_provider_the_link_is_broken_and_a_fresh_one_mends_it() -> Result<()> {
+    let world = World::of(SLIPWAY).linked(&[Kind::GitHub]).start().await?;
+    let linked = world.repository(Kind::GitHub).create().await?;
+    let key = linked.source.keys().remove(0).key;
+    let client = world.forge.github().tokens().remove(0).client_id;
+    world.forge.github().revoke_grant("ada", &client)?;
+    assert!(linked.source.keys().is_empty() && !linked.source.hooks().is_empty());
+
+    let checked = world
+        .api
+        .post("/namespaces/ada/links/github/check", &serde_json::json!({}))
+        .await?;
+    assert_eq!(
+        (&checked["health"], &checked["health_reason"]),
+        (&"broken".into(), &"token_revoked".into())
+    );
+    let page = world.person.linked_accounts().await?;
+    assert!(page.words().contains("token_revoked"), "{}", page.words());
+
+    let person = world.person.elsewhere().await?;
+    let back = world
+        .granted(&person, Kind::GitHub, "ada", &world.account)
+        .await?;
+    person.visitor.open(&back).await?;
+    world.settled().await?;
+    assert_eq!(linked.source.hooks().len(), 1, "the webhook goes on");
+    let keys = linked.source.keys();
+    assert!(
+        keys.len() == 1 && keys[0].key != key,
+        "the key is made anew: {keys:?}"
+    );
+    linked.push_word("main", "heard again").await?;
+    world.settled().await?;
+    assert_eq!(linked.says("latest").await?, "heard again");
+    Ok(())
+}
+
+/// Unlinks while a build is held in its hook, lets go of it, and says how it ended.
+async fn unlinked_while_building(running: &str) -> Result<String> {
+    let world = World::of(SLIPWAY).linked(&[Kind::GitHub]).start().await?;
+    let linked = world
+        .repository(Kind::GitHub)
+        .file("Dockerfile", samples::says_its_word(&world.base))
+        .file("word", "none\n")
+        .file(
+            "hooks/pre_build",
+            samples::waiting_hook(&world.directory.display().to_string(), "pre_build", ""),
+        )
+        .create()
+        .await?;
+    linked.push_word("main", "held").await?;
+    samples::begun(&world.directory, "pre_build").await?;
+    // This one waits behind it, and must not begin.
+    linked.push_word("main", "waiting").await?;
+    linked
+        .build_when(2, "waits", |build| build.state == "pending")
+        .await?;
+
+    unlink_with(&world, Kind::GitHub, &[("running", Some(running))]).await?;
+    let waiting = linked.ended(2).await?;
+    assert_ne!(waiting.state, "success", "nothing new starts from the link");
+    samples::go_on(&world.directory, "pre_build")?;
+    let held = linked.ended(1).await?;
+    world.settled().await?;
+    assert!(linked.source.hooks().is_empty() && linked.source.keys().is_empty());
+    assert_eq!(world.valid_tokens(Kind::GitHub), 0);
+    Ok(held.state)
+}
+
+#[tokio::test]
+async fn a_running_build_finishes_where_the_person_lets_it() -> Result<()> {
+    assert_eq!(unlinked_while_building("finish").await?, "success");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_running_build_is_cancelled_where_the_person_wants_that() -> Result<()> {
+    assert_eq!(unlinked_while_building("cancel").await?, "canceled");
     Ok(())
 }

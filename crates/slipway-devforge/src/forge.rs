@@ -96,6 +96,11 @@ impl Inner {
     }
 }
 
+fn or_away(routes: Router, shared: &Shared, kind: Kind) -> Router {
+    let state = (shared.clone(), kind);
+    routes.layer(axum::middleware::from_fn_with_state(state, crate::faults::outage))
+}
+
 /// A running simulation of both forges. Stops when dropped.
 pub struct DevForge {
     shared: Shared,
@@ -156,10 +161,14 @@ impl DevForge {
         let stop = CancellationToken::new();
         serve(
             github,
-            github::router(&shared).merge(control::router(&shared)),
+            or_away(github::router(&shared), &shared, Kind::GitHub).merge(control::router(&shared)),
             &stop,
         );
-        serve(bitbucket, bitbucket::router(&shared), &stop);
+        serve(
+            bitbucket,
+            or_away(bitbucket::router(&shared), &shared, Kind::Bitbucket),
+            &stop,
+        );
         tokio::spawn(git::ssh::serve(shared.clone(), ssh, host_key, stop.clone()));
         Ok(Self {
             shared,

@@ -33,6 +33,7 @@
 //!   are answered. Nothing needs a sleep. Codes and tokens age with [`DevForge::advance`].
 //! - **Disorder on purpose**: [`Deliveries::pause`], [`Deliveries::release`], [`Deliveries::drop_next`],
 //!   [`Deliveries::duplicate_next`], [`Deliveries::redeliver`].
+//! - **Misfortune**: [`Provider::set_away`], [`Provider::expire_tokens`].
 //! - **Linking**: [`Provider::browser`] is a person who signs in and authorizes:
 //!   [`Browser::authorize`] takes the product's authorize URL and gives back its callback URL. The
 //!   forms themselves are described in the `oauth` module and by `--help`.
@@ -54,6 +55,7 @@ mod conformance;
 mod control;
 mod developer;
 mod error;
+mod faults;
 mod forge;
 mod git;
 mod github;

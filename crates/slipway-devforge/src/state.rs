@@ -70,6 +70,11 @@ pub(crate) struct Side {
     pub(crate) hourly_limit: Option<u64>,
     /// Users whose account is suspended.
     pub(crate) suspended: BTreeSet<u64>,
+    /// Refresh tokens presented, and refused.
+    pub(crate) refreshes: u64,
+    pub(crate) refreshes_refused: u64,
+    /// There is an outage.
+    pub(crate) away: bool,
 }
 
 #[derive(Debug, Clone)]

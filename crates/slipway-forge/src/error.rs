@@ -82,6 +82,15 @@ pub enum ForgeError {
         #[source]
         source: Option<reqwest::Error>,
     },
+    /// Its host is at an address inside the house, and nobody has allowed that.
+    #[error(
+        "{host} is at a private address, where Slipway asks nobody; whoever runs Slipway can name it under \
+         allow_private_hosts"
+    )]
+    PrivateAddress {
+        /// Which host.
+        host: String,
+    },
     /// What came back is not what the provider documents.
     #[error("{host} answered something else than documented: {why}")]
     Malformed {
@@ -153,6 +162,7 @@ impl ForgeError {
             Self::Invalid { .. } => "invalid",
             Self::RateLimited { .. } => "rate_limited",
             Self::Unreachable { .. } => "unreachable",
+            Self::PrivateAddress { .. } => "private_address",
             Self::Malformed { .. } => "malformed_answer",
         }
     }
@@ -171,7 +181,7 @@ impl ForgeError {
             },
             Self::NotFound { .. } => Some(HealthReason::RepositoryAccessLost),
             Self::RateLimited { .. } => Some(HealthReason::RateLimited),
-            Self::Unreachable { .. } => Some(HealthReason::ForgeUnreachable),
+            Self::Unreachable { .. } | Self::PrivateAddress { .. } => Some(HealthReason::ForgeUnreachable),
             Self::Moved { .. }
             | Self::Gone { .. }
             | Self::AlreadyInUse { .. }

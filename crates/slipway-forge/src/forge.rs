@@ -40,6 +40,9 @@ pub trait Forge: Send + Sync {
     /// Which of the wanted scopes `granted` neither holds nor implies (`repo` covers `repo:status`).
     fn missing_scopes(&self, granted: &Scopes) -> Scopes;
 
+    /// What does not work without a wanted scope, for people.
+    fn without_scope(&self, scope: &str) -> &'static str;
+
     /// The error that a callback's query string tells of, if it does.
     fn callback_error(&self, query: &str) -> Option<OauthError> {
         oauth::callback_error(&self.config().display_name, query)
@@ -84,8 +87,15 @@ pub trait Forge: Send + Sync {
     /// they made.
     async fn revoke_grant(&self, token: &SecretString) -> Result<Revocation, OauthError>;
 
+    /// Whether the provider has a call to give up a token. With a token go the deploy keys that it made (GitHub,
+    /// "Managing deploy keys").
+    fn revokes_tokens(&self) -> bool;
+
     /// The person's page of authorized applications, where access is widened or revoked by hand.
     fn authorizations_url(&self) -> Url;
+
+    /// The page where a person signs out of the provider, to sign in there as somebody else.
+    fn sign_out_url(&self) -> Url;
 
     /// The page where an organization's owner allows or denies the OAuth app; `None` where there is none.
     fn organization_policy_url(&self, organization: &str) -> Option<Url>;

@@ -2,9 +2,10 @@
 //!
 //! Every address comes from an administrator, but answers come from whoever is behind it: so bodies are
 //! bounded, time is bounded, and a redirect is only followed for a `GET` to the same origin (GitHub
-//! answers 301 to `/repositories/ID` for a renamed repository), because the token goes along.
+//! answers 301 to `/repositories/ID` for a renamed repository), because the token goes along. Addresses inside
+//! the house are refused (`reach.rs`).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -12,7 +13,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::ForgeError;
+use crate::{
+    ForgeError,
+    reach::{PrivateAddress, Reach},
+};
 
 /// The longest body that is read, in bytes. GitHub's largest documented answers (a hundred repositories, a
 /// comparison of 300 files with their patches) stay well below.
@@ -27,6 +31,7 @@ const EXCERPT: usize = 300;
 #[derive(Debug, Clone)]
 pub struct HttpClient {
     client: reqwest::Client,
+    reach: Reach,
 }
 
 /// The HTTP client could not be set up.
@@ -36,17 +41,20 @@ pub struct HttpClientError(#[source] reqwest::Error);
 
 impl HttpClient {
     /// A client with Slipway's user agent and limits. The process must have installed a rustls provider.
+    /// `private_hosts`: hosts, as they stand in URLs, that may have private addresses.
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new() -> Result<Self, HttpClientError> {
+    pub fn new(private_hosts: impl IntoIterator<Item = String>) -> Result<Self, HttpClientError> {
+        let reach = Reach::with(private_hosts);
         reqwest::Client::builder()
             .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
+            .dns_resolver(Arc::new(reach.clone()))
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
             .build()
-            .map(|client| Self { client })
+            .map(|client| Self { client, reach })
             .map_err(HttpClientError)
     }
 
@@ -66,6 +74,7 @@ impl HttpClient {
 
     async fn send_once(&self, request: &Request<'_>, url: &Url) -> Result<Answer, ForgeError> {
         let unreachable = |error| unreachable(url, error);
+        self.reach.check(url).map_err(private)?;
         let mut builder = self.client.request(request.method.clone(), url.clone());
         for (name, value) in request.headers {
             builder = builder.header(*name, *value);
@@ -318,7 +327,18 @@ pub(crate) fn malformed(url: &Url, why: &str) -> ForgeError {
     }
 }
 
+fn private(refused: PrivateAddress) -> ForgeError {
+    ForgeError::PrivateAddress { host: refused.host }
+}
+
 fn unreachable(url: &Url, error: reqwest::Error) -> ForgeError {
+    let mut cause = std::error::Error::source(&error);
+    while let Some(next) = cause {
+        if let Some(refused) = next.downcast_ref::<PrivateAddress>() {
+            return private(refused.clone());
+        }
+        cause = next.source();
+    }
     let why = if error.is_connect() {
         "no connection could be made"
     } else if error.is_timeout() {

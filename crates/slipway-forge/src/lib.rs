@@ -25,6 +25,7 @@ mod key;
 mod names;
 mod oauth;
 mod pull_request;
+mod reach;
 mod remembered;
 mod repository;
 mod rest;

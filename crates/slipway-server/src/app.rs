@@ -59,6 +59,8 @@ pub struct Settings {
     pub public_url: Url,
     /// Source providers from the configuration file; others are added on the admin page.
     pub forges: Vec<ProviderForm>,
+    /// Hosts of source providers, as they stand in their URLs, that may have private addresses.
+    pub allow_private_hosts: Vec<String>,
 }
 
 /// The server. Cheap to clone; its services are its fields.
@@ -133,7 +135,7 @@ impl App {
         });
         let http = slipway_registry::http_client()?;
         let bells = Bells::new(Wake::default());
-        let forges = Forges::new(store.clone(), HttpClient::new()?);
+        let forges = Forges::new(store.clone(), HttpClient::new(settings.allow_private_hosts)?);
         let ask: Arc<dyn AskForge> = Arc::new(LinkedForges::new(store.clone(), forges.clone()));
         let observe = Observe::new(store.clone(), Arc::clone(&ask), bells.clone());
         let decide = Decide::new(store.clone(), Arc::clone(&ask), bells.clone());

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod app;
 pub mod failure;
+pub mod fault;
 pub mod loops;
 pub mod receive;
 pub mod services;

@@ -2,10 +2,15 @@
 //!
 //! A provider counts tokens (GitHub revokes the oldest above ten, with the keys it made), so a token is
 //! never obtained twice where one will do. Access and refresh token are sealed; a change of tokens is one
-//! compare-and-set on the moment they were obtained, so that of two processes that refreshed, one wins.
+//! compare-and-set on the moment they were obtained.
+//!
+//! Bitbucket's refresh tokens are good once: two processes that refresh with the same one would break the link.
+//! So whoever refreshes claims that first, for a term that outlasts the call.
 
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QuerySelect, Set};
 use secrecy::SecretString;
+use std::time::Duration;
+
 use slipway_types::{CredentialId, ForgeClientId, Timestamp};
 
 use crate::{
@@ -40,6 +45,9 @@ pub struct Credential {
     pub expires_at: Option<Timestamp>,
     /// When the tokens were obtained: changes with every exchange and refresh.
     pub obtained_at: Timestamp,
+    /// Until when a process has the refreshing for itself. Past, or of a process that is dead, when nobody wrote
+    /// what came of it.
+    pub refreshing_until: Option<Timestamp>,
     /// When the provider last accepted it.
     pub verified_at: Timestamp,
 }
@@ -145,6 +153,7 @@ impl Credentials<'_> {
         let now = Timestamp::now().millis().max(obtained_at.millis() + 1);
         let mut row = self.sealed(id, tokens)?;
         row.obtained_at = Set(now);
+        row.refreshing_until = Set(None);
         row.verified_at = Set(now);
         let done = entity::Entity::update_many()
             .set(row)
@@ -153,6 +162,70 @@ impl Credentials<'_> {
             .exec(&self.0.conn)
             .await?;
         Ok(done.rows_affected == 1)
+    }
+
+    /// Takes the refreshing of the tokens obtained at `obtained_at` for this process, for `term`. Says whether it is
+    /// ours. On SQLite there is only one process, so that a claim that is there is a dead one's.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn claim_refresh(
+        &self,
+        id: CredentialId,
+        obtained_at: Timestamp,
+        term: Duration,
+    ) -> Result<bool, StoreError> {
+        let sql = if self.0.is_postgres() {
+            "UPDATE credentials SET refreshing_until = (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT + $3
+             WHERE id = $1 AND obtained_at = $2
+             AND (refreshing_until IS NULL
+                  OR refreshing_until < (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT)"
+        } else {
+            "UPDATE credentials SET refreshing_until = CAST(unixepoch('subsec') * 1000 AS INTEGER) + $3
+             WHERE id = $1 AND obtained_at = $2"
+        };
+        let term = i64::try_from(term.as_millis()).unwrap_or(i64::MAX);
+        let values = [id.uuid().into(), obtained_at.millis().into(), term.into()];
+        Ok(self.0.execute(sql, values).await? == 1)
+    }
+
+    /// Gives the refreshing of these tokens up: nothing came of it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn release_refresh(&self, id: CredentialId, obtained_at: Timestamp) -> Result<(), StoreError> {
+        let none = entity::ActiveModel {
+            refreshing_until: Set(None),
+            ..Default::default()
+        };
+        self.set_obtained_at(id, obtained_at, none).await
+    }
+
+    /// The provider does not accept the access token obtained at `obtained_at`: it has ended.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn expire(&self, id: CredentialId, obtained_at: Timestamp) -> Result<(), StoreError> {
+        let ended = entity::ActiveModel {
+            expires_at: Set(Some(obtained_at.millis())),
+            ..Default::default()
+        };
+        self.set_obtained_at(id, obtained_at, ended).await
+    }
+
+    async fn set_obtained_at(
+        &self,
+        id: CredentialId,
+        obtained_at: Timestamp,
+        row: entity::ActiveModel,
+    ) -> Result<(), StoreError> {
+        entity::Entity::update_many()
+            .set(row)
+            .filter(entity::Column::Id.eq(id.uuid()))
+            .filter(entity::Column::ObtainedAt.eq(obtained_at.millis()))
+            .exec(&self.0.conn)
+            .await?;
+        Ok(())
     }
 
     /// Notes that the provider accepted the credential, and what the account and its scopes are now.
@@ -244,6 +317,7 @@ impl TryFrom<entity::Model> for Credential {
             scopes: from_json("credentials.scopes", &row.scopes)?,
             expires_at: row.expires_at.map(Timestamp::from_millis),
             obtained_at: Timestamp::from_millis(row.obtained_at),
+            refreshing_until: row.refreshing_until.map(Timestamp::from_millis),
             verified_at: Timestamp::from_millis(row.verified_at),
         })
     }
@@ -266,6 +340,7 @@ mod entity {
         pub(crate) refresh_token_sealed: Option<String>,
         pub(crate) expires_at: Option<i64>,
         pub(crate) obtained_at: i64,
+        pub(crate) refreshing_until: Option<i64>,
         pub(crate) verified_at: i64,
     }
 

@@ -52,6 +52,7 @@ mod sessions;
 mod settings;
 mod source_repositories;
 mod sql;
+mod surplus_tokens;
 mod tag_heads;
 mod teams;
 #[cfg(feature = "testing")]
@@ -95,6 +96,7 @@ pub use repositories::{Repositories, Repository, RepositoryFields};
 pub use sessions::{NewSession, Session, Sessions};
 pub use settings::Settings;
 pub use source_repositories::{SourceFacts, SourceRepositories, SourceRepository};
+pub use surplus_tokens::{SurplusToken, SurplusTokens};
 pub use tag_heads::{Fence, TagHead, TagHeads};
 pub use teams::{Team, Teams};
 pub use triggers::{Trigger, Triggers};

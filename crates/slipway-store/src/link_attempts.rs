@@ -1,8 +1,9 @@
 //! Link attempts: the single-use `state` of an authorization, kept server-side.
 //!
 //! Only the state's hash is stored. An attempt is bound to a browser session, a namespace and a client,
-//! and lives ten minutes. It also holds, sealed, the PKCE verifier, and, while a person is asked whether
-//! another account shall replace the one before, what the exchange gave.
+//! and lives ten minutes. It also holds, sealed, the PKCE verifier, and what the exchange gave, from the moment
+//! it was given until the link has it or it is to be given back: so that a crash loses no token, and the person
+//! can go on where they were.
 
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, Set};
 use secrecy::SecretString;
@@ -22,8 +23,8 @@ const GRANT: &str = "grant_sealed";
 pub struct LinkAttempt {
     /// The hash of its `state`.
     pub state_hash: String,
-    /// The browser session that began it.
-    pub session: SessionId,
+    /// The browser session that began it; none once that has ended.
+    pub session: Option<SessionId>,
     /// The person.
     pub user: UserId,
     /// For whom the link will be.
@@ -34,7 +35,7 @@ pub struct LinkAttempt {
     pub expires_at: Timestamp,
     /// When it came back.
     pub used_at: Option<Timestamp>,
-    /// Whether it waits for a person's yes.
+    /// Whether it holds what the exchange gave.
     pub holds_grant: bool,
 }
 
@@ -68,7 +69,7 @@ impl LinkAttempts<'_> {
             .map(|secret| self.0.seal(TABLE, VERIFIER, new.state_hash, secret));
         let row = entity::ActiveModel {
             state_hash: Set(new.state_hash.to_owned()),
-            session_id: Set(new.session.uuid()),
+            session_id: Set(Some(new.session.uuid())),
             user_id: Set(new.user.uuid()),
             namespace_id: Set(new.namespace.uuid()),
             forge_client_id: Set(new.client.uuid()),
@@ -125,7 +126,7 @@ impl LinkAttempts<'_> {
         .await
     }
 
-    /// Keeps what the exchange gave until a person has answered.
+    /// Keeps what the exchange gave, until `until`.
     ///
     /// # Errors
     /// What the database or the vault says.
@@ -142,6 +143,25 @@ impl LinkAttempts<'_> {
             ..Default::default()
         };
         self.set(state_hash, row).await
+    }
+
+    /// Takes what the exchange gave out of an attempt, and leaves the attempt used. Says whether this call did: of
+    /// two that go on from one attempt, one does.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn release_grant(&self, state_hash: &str) -> Result<bool, StoreError> {
+        let done = entity::Entity::update_many()
+            .set(entity::ActiveModel {
+                grant_sealed: Set(None),
+                pkce_verifier_sealed: Set(None),
+                ..Default::default()
+            })
+            .filter(entity::Column::StateHash.eq(state_hash))
+            .filter(entity::Column::GrantSealed.is_not_null())
+            .exec(&self.0.conn)
+            .await?;
+        Ok(done.rows_affected == 1)
     }
 
     /// The PKCE verifier, in clear, where there is one.
@@ -179,7 +199,7 @@ impl LinkAttempts<'_> {
         Ok(done.rows_affected == 1)
     }
 
-    /// Attempts that were never finished, with what they hold: to be given back to the forge, then deleted.
+    /// Attempts whose time is over. What they still hold is to be given back to the forge.
     ///
     /// # Errors
     /// What the database says.
@@ -205,7 +225,7 @@ impl From<entity::Model> for LinkAttempt {
     fn from(row: entity::Model) -> Self {
         Self {
             state_hash: row.state_hash,
-            session: SessionId::from_uuid(row.session_id),
+            session: row.session_id.map(SessionId::from_uuid),
             user: UserId::from_uuid(row.user_id),
             namespace: NamespaceId::from_uuid(row.namespace_id),
             client: ForgeClientId::from_uuid(row.forge_client_id),
@@ -224,7 +244,7 @@ mod entity {
     pub(crate) struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
         pub(crate) state_hash: String,
-        pub(crate) session_id: Uuid,
+        pub(crate) session_id: Option<Uuid>,
         pub(crate) user_id: Uuid,
         pub(crate) namespace_id: Uuid,
         pub(crate) forge_client_id: Uuid,

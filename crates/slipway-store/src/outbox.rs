@@ -212,17 +212,21 @@ impl Outbox<'_> {
         Ok(())
     }
 
-    /// What a link's rows of this kind waited for has come about.
+    /// A hook or a key of a link is settled: what waits for that looks again. It is the giving back of the link's
+    /// access, and of any token that keys are made anew for.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn hasten(&self, link: LinkId, kind: OutboxKind) -> Result<(), StoreError> {
-        let sql =
-            "UPDATE outbox SET next_attempt_at = $3 WHERE link_id = $1 AND kind = $2 AND state = 'pending'";
-        let now = Timestamp::now().millis();
-        self.0
-            .execute(sql, [link.uuid().into(), kind.as_str().into(), now.into()])
-            .await?;
+    pub async fn hasten(&self, link: LinkId) -> Result<(), StoreError> {
+        let sql = "UPDATE outbox SET next_attempt_at = $4
+                   WHERE state = 'pending' AND (link_id = $1 AND kind = $2 OR kind = $3)";
+        let values = [
+            link.uuid().into(),
+            OutboxKind::RevokeCredential.as_str().into(),
+            OutboxKind::ReturnToken.as_str().into(),
+            Timestamp::now().millis().into(),
+        ];
+        self.0.execute(sql, values).await?;
         Ok(())
     }
 

@@ -5,12 +5,15 @@
 //! - [`Visitor`]: reads pages and submits forms as a browser without script would. [`story`]: what a person does
 //!   with them, from the first run to a configured build.
 //! - [`Api`]: the same server as a script sees it.
+//! - [`chaos`]: the server dies at each of its fault points.
 //! - [`scan`]: looks for secrets where none may be.
 //!
 //! Nothing here reaches into the server: whoever uses it sees what a person with a browser, `git` and
 //! the registry's address sees. And nothing sleeps: [`until`] polls a condition, and names it when it never comes.
 
 pub mod api;
+mod away;
+pub mod chaos;
 pub mod linked;
 pub mod samples;
 pub mod scan;

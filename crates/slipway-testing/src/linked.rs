@@ -114,6 +114,13 @@ impl<'w> NewLinked<'w> {
         }
     }
 
+    /// Belonging to this organization or workspace of the account's.
+    #[must_use]
+    pub fn owned_by(mut self, owner: &str) -> Self {
+        owner.clone_into(&mut self.owner);
+        self
+    }
+
     /// With its images going to the registry at `host`.
     #[must_use]
     pub fn registry(mut self, host: &str) -> Self {

@@ -89,6 +89,14 @@ impl Serve {
     /// # Errors
     /// When it ends or does not answer; the error shows the end of its log.
     pub async fn start(&self) -> Result<()> {
+        self.start_with(&[]).await
+    }
+
+    /// As [`Serve::start`], with more variables in its environment, this time only.
+    ///
+    /// # Errors
+    /// As [`Serve::start`].
+    pub async fn start_with(&self, environment: &[(&str, &str)]) -> Result<()> {
         self.kill().await?;
         std::fs::create_dir_all(&self.data)?;
         let log = std::fs::File::options()
@@ -114,6 +122,7 @@ impl Serve {
             .arg(&self.data)
             .args(&self.arguments)
             .envs(self.environment.iter().cloned())
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -295,6 +295,8 @@ fn configuration(forge: &DevForge, serve: &Serve, database: Option<&str>) -> Res
     if let Some(url) = database {
         writeln!(text, "database_url = {url:?}")?;
     }
+    // The simulated providers are on this machine.
+    writeln!(text, "allow_private_hosts = [\"127.0.0.1\"]")?;
     for (kind, title) in [(Kind::GitHub, "GitHub"), (Kind::Bitbucket, "Bitbucket")] {
         let provider = forge.provider(kind);
         let name = kind.as_str();

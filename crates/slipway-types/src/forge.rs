@@ -156,6 +156,8 @@ words! {
         RevokeCredential = "revoke_credential",
         /// Ask the provider for deliveries that failed.
         Redeliver = "redeliver",
+        /// Give a token back that was obtained and is not needed.
+        ReturnToken = "return_token",
         /// Compare all heads of a source repository with the forge's.
         ObserveHeads = "observe_heads",
         /// Show at the provider how a build stands.

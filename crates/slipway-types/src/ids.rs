@@ -95,6 +95,8 @@ id_type!(/// An OAuth client or a GitHub App that Slipway is known as at a forge
     ForgeClientId, "fcl");
 id_type!(/// One account's token at one forge, shared by its links.
     CredentialId, "crd");
+id_type!(/// A token that is to be given back to its forge.
+    SurplusTokenId, "sur");
 id_type!(/// The tie between a namespace and an account at a forge.
     LinkId, "lnk");
 id_type!(/// A repository at a forge, as one namespace sees it.

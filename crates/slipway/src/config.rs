@@ -48,6 +48,10 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     slots: Option<u32>,
+    /// The host of a source provider, as in its URL, that may have a private address; repeatable
+    #[arg(long = "allow-private-host", value_name = "HOST")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allow_private_hosts: Vec<String>,
     /// Log lines as JSON
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -65,6 +69,7 @@ pub(crate) struct Config {
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) docker_host: Option<String>,
     pub(crate) slots: u32,
+    pub(crate) allow_private_hosts: Vec<String>,
     pub(crate) log_json: bool,
     pub(crate) forges: Vec<ForgeEntry>,
 }
@@ -90,6 +95,7 @@ struct Defaults {
     data_dir: &'static str,
     listen: &'static str,
     slots: u32,
+    allow_private_hosts: [(); 0],
     log_json: bool,
     forges: [(); 0],
 }
@@ -98,6 +104,7 @@ const DEFAULTS: Defaults = Defaults {
     data_dir: "/var/lib/slipway",
     listen: "127.0.0.1:8300",
     slots: 2,
+    allow_private_hosts: [],
     log_json: false,
     forges: [],
 };
@@ -113,7 +120,7 @@ impl Config {
             figment = figment.merge(Toml::file_exact(file));
         }
         figment
-            .merge(Env::prefixed("SLIPWAY_").ignore(&["config", "log"]))
+            .merge(Env::prefixed("SLIPWAY_").ignore(&["config", "log", "fault_point"]))
             .merge(Serialized::defaults(flags))
             .extract()
             .context("the configuration cannot be used")

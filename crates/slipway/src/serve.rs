@@ -21,6 +21,7 @@ use crate::config::{Config, ServeFlags};
 pub(crate) fn serve(flags: &ServeFlags) -> Result<()> {
     let config = Config::from(flags)?;
     log_to_stderr(config.log_json);
+    arm_fault_point()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(config))
 }
@@ -89,6 +90,7 @@ fn settings(config: &Config) -> Result<Settings> {
     Ok(Settings {
         public_url: config.public_url()?,
         forges: forges.collect(),
+        allow_private_hosts: config.allow_private_hosts.clone(),
     })
 }
 
@@ -137,6 +139,16 @@ async fn stop_signal() -> Result<()> {
         _ = terminate.recv() => {}
         interrupt = tokio::signal::ctrl_c() => interrupt?,
     }
+    Ok(())
+}
+
+/// For tests of crashes: has this process die at a named moment.
+fn arm_fault_point() -> Result<()> {
+    let Some(name) = std::env::var_os("SLIPWAY_FAULT_POINT") else {
+        return Ok(());
+    };
+    slipway_server::fault::arm(&name.to_string_lossy())?;
+    tracing::warn!(point = %name.display(), "this server is told to die at a fault point");
     Ok(())
 }
 

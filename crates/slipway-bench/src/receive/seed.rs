@@ -125,6 +125,7 @@ async fn configure(tx: &Tx, namespace: NamespaceId, source: SourceId) -> Result<
         .insert(namespace, &"app".parse()?, &more)
         .await?;
     let fields = ConfigurationFields {
+        auto_repair: true,
         autotest: Autotest::Off,
         repository_links: false,
         delivery_mode: DeliveryMode::Webhook,

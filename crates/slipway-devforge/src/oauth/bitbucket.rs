@@ -296,13 +296,21 @@ fn tokens_for(forge: &Shared, headers: &HeaderMap, form: &Pairs) -> Result<serde
 fn use_refresh_token(forge: &Shared, app: &OAuthApp, value: &str) -> Option<(u64, BTreeSet<String>)> {
     let now = forge.now();
     let mut world = forge.world();
-    let all = &mut world.side_mut(KIND).refresh_tokens;
-    let token = all
+    let side = world.side_mut(KIND);
+    side.refreshes += 1;
+    let token = side
+        .refresh_tokens
         .iter_mut()
-        .find(|token| token.value == value && token.client_id == app.client_id)?;
-    let usable = !token.dead && now < token.last_used + REFRESH_LIFETIME;
-    token.dead = true;
-    usable.then(|| (token.user, token.scopes.clone()))
+        .find(|token| token.value == value && token.client_id == app.client_id);
+    let found = token.and_then(|token| {
+        let usable = !token.dead && now < token.last_used + REFRESH_LIFETIME;
+        token.dead = true;
+        usable.then(|| (token.user, token.scopes.clone()))
+    });
+    if found.is_none() {
+        side.refreshes_refused += 1;
+    }
+    found
 }
 
 fn token_pair(forge: &Shared, app: &OAuthApp, user: u64, scopes: &BTreeSet<String>) -> serde_json::Value {

@@ -87,11 +87,23 @@ impl Forge for Bitbucket {
         Ok(Revocation::NotOffered)
     }
 
+    fn without_scope(&self, scope: &str) -> &'static str {
+        oauth::without_scope(scope)
+    }
+
+    fn revokes_tokens(&self) -> bool {
+        false
+    }
+
     fn authorizations_url(&self) -> Url {
         join(
             &self.config.web_url,
             &["account", "settings", "app-authorizations", ""],
         )
+    }
+
+    fn sign_out_url(&self) -> Url {
+        join(&self.config.web_url, &["account", "signout"])
     }
 
     fn organization_policy_url(&self, _organization: &str) -> Option<Url> {

@@ -49,6 +49,18 @@ pub(super) fn missing_scopes(granted: &Scopes) -> Scopes {
     WANTED.into_iter().filter(|scope| !covers(scope)).collect()
 }
 
+/// What these scopes are asked for ("Bitbucket Cloud REST API scopes").
+pub(super) fn without_scope(scope: &str) -> &'static str {
+    match scope {
+        "account" => "it is not seen who the account is, and which workspaces there are",
+        "repository" => "no private code can be read, no commit status shown",
+        "repository:admin" => "no deploy key can be made",
+        "pullrequest" => "pull requests are not tested",
+        "webhook" => "no webhook can be made: pushes are only found by polling",
+        _ => "something that Slipway needs will be refused",
+    }
+}
+
 pub(super) fn authorize_url(config: &ForgeConfig, request: &AuthorizeRequest) -> Url {
     let mut url = join(&config.web_url, &["site", "oauth2", "authorize"]);
     url.query_pairs_mut()

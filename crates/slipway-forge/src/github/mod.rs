@@ -88,11 +88,23 @@ impl Forge for Github {
         oauth::revoke(&self.config, &self.api, token, "grant").await
     }
 
+    fn without_scope(&self, scope: &str) -> &'static str {
+        oauth::without_scope(scope)
+    }
+
+    fn revokes_tokens(&self) -> bool {
+        true
+    }
+
     fn authorizations_url(&self) -> Url {
         join(
             &self.config.web_url,
             &["settings", "connections", "applications", &self.config.client_id],
         )
+    }
+
+    fn sign_out_url(&self) -> Url {
+        join(&self.config.web_url, &["logout"])
     }
 
     fn organization_policy_url(&self, organization: &str) -> Option<Url> {

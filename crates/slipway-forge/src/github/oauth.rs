@@ -54,6 +54,15 @@ pub(super) fn missing_scopes(granted: &Scopes) -> Scopes {
         .collect()
 }
 
+/// What these scopes are asked for ("Scopes for OAuth apps").
+pub(super) fn without_scope(scope: &str) -> &'static str {
+    match scope {
+        "repo" => "no webhook and no deploy key can be made, no private code read, no commit status shown",
+        "read:org" => "it is not seen which organizations there are, and which of them let Slipway in",
+        _ => "something that Slipway needs will be refused",
+    }
+}
+
 /// Whether `granted` holds or implies `scope`.
 pub(super) fn covers(granted: &Scopes, scope: &str) -> bool {
     granted.contains(scope)

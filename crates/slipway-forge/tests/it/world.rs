@@ -96,7 +96,7 @@ impl World {
 pub(crate) fn http() -> HttpClient {
     // Another test of this process may have been first.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    HttpClient::new().unwrap()
+    HttpClient::new(["127.0.0.1".to_owned()]).unwrap()
 }
 
 pub(crate) fn callback() -> Url {

@@ -2,8 +2,11 @@
 //!
 //! A provider's address, client id and secret come from the store; nothing is compiled in. A token that
 //! expires is renewed early and once for all who wait: inside this process by a lock per credential,
-//! between processes by compare-and-set in the store. Invariant kept here: a new refresh token is durable
-//! before the access token that came with it is used, since the old one is spent.
+//! between processes by a claim in the store. Invariant kept here: a new refresh token is durable before the
+//! access token that came with it is used, since the old one is spent.
+//!
+//! One moment cannot be covered: the provider has spent the old refresh token, and the process dies before the
+//! new one is on disk. Nobody has a good refresh token then; the link says so, and linking again mends it.
 
 use std::{
     collections::HashMap,
@@ -23,6 +26,7 @@ use slipway_types::{
 };
 
 use super::ServiceError;
+use crate::fault;
 
 /// A token is renewed when less than this is left of it, or a fifth of its life where that is less.
 const EARLY: Duration = Duration::from_mins(5);
@@ -31,6 +35,10 @@ const EARLY: Duration = Duration::from_mins(5);
 const WAIT: Duration = Duration::from_mins(1);
 /// The longest that a forge may have us wait: limits are by the hour at both.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
+/// How long a process has the renewing of a token for itself: longer than the call can take, at 30 seconds.
+const CLAIM: Duration = Duration::from_secs(40);
+/// How often a process looks whether another one has renewed a token that has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The forges.
 #[derive(Clone)]
@@ -77,6 +85,9 @@ pub enum NoToken {
     /// The forge did not renew it.
     #[error(transparent)]
     Renewal(#[from] OauthError),
+    /// The task that renewed it has died.
+    #[error("the access could not be renewed just now")]
+    Interrupted,
     /// The store did not answer.
     #[error("Slipway's own records could not be read or written")]
     Store(#[from] StoreError),
@@ -90,6 +101,7 @@ impl NoToken {
             Self::NotConfigured => "forge_not_configured",
             Self::Expired => "token_expired",
             Self::Renewal(error) => error.kind(),
+            Self::Interrupted => "interrupted",
             Self::Store(error) => error.kind(),
         }
     }
@@ -99,7 +111,7 @@ impl NoToken {
         match self {
             Self::Renewal(OauthError::Forge(error)) => error.is_transient(),
             Self::NotLinked | Self::NotConfigured | Self::Expired | Self::Renewal(_) => false,
-            Self::Store(_) => true,
+            Self::Interrupted | Self::Store(_) => true,
         }
     }
 }
@@ -219,32 +231,148 @@ impl Forges {
         Ok((forge, token))
     }
 
-    /// A credential's access token, renewed first where it is about to end.
+    /// A credential's access token, renewed first where it is about to end: once, for all who wait, in all processes.
     ///
     /// # Errors
     /// [`NoToken::Expired`] when it cannot be renewed; the links are marked so then.
     pub async fn token(&self, id: CredentialId) -> Result<SecretString, NoToken> {
         let credential = self.credential(id).await?;
         if !ends_soon(&credential) {
-            return Ok(self.inner.store.credentials().open_access_token(id).await?);
+            return self.open(id).await;
         }
         let renewing = self.renewing(id);
-        let _alone = renewing.lock().await;
-        // Whoever was here before has renewed it for us.
-        let credential = self.credential(id).await?;
-        if !ends_soon(&credential) {
-            return Ok(self.inner.store.credentials().open_access_token(id).await?);
+        let alone = match Arc::clone(&renewing).try_lock_owned() {
+            Ok(alone) => alone,
+            // Somebody is at it: until then, what has not ended serves.
+            Err(_) if !has_ended(&credential) => return self.open(id).await,
+            Err(_) => renewing.lock_owned().await,
+        };
+        // The provider's answer must reach the disk whatever becomes of whoever asked: a request that its browser
+        // gives up is dropped, a task of its own is not.
+        let forges = self.clone();
+        let renewed = tokio::spawn(async move {
+            let token = forges.renewed(id).await;
+            drop(alone);
+            token
+        });
+        renewed.await.unwrap_or(Err(NoToken::Interrupted))
+    }
+
+    /// Puts a question with a link's token, and once more with another one where the forge does not accept it and
+    /// there is another: `token` is that one then.
+    ///
+    /// # Errors
+    /// As [`Self::another_token`]. What the forge said is within.
+    pub async fn ask<T, F>(
+        &self,
+        link: &Link,
+        token: &mut SecretString,
+        question: impl Fn(SecretString) -> F,
+    ) -> Result<Result<T, ForgeError>, NoToken>
+    where
+        F: Future<Output = Result<T, ForgeError>>,
+    {
+        let said = question(token.clone()).await;
+        if !matches!(said, Err(ForgeError::Unauthorized { .. })) {
+            return Ok(said);
         }
-        match self.renew(&credential).await {
-            Err(error) if error.is_transient() && !has_ended(&credential) => {
-                tracing::warn!(credential = %id, error = error.kind(), "a token could not be renewed yet");
-                Ok(self.inner.store.credentials().open_access_token(id).await?)
+        let Some(another) = self.another_token(link, token).await? else {
+            return Ok(said);
+        };
+        *token = another;
+        Ok(question(token.clone()).await)
+    }
+
+    /// The forge did not accept this token of a link: it was revoked, or ended before its time. The one that is in
+    /// use by now, or can be had for the refresh token; none where there is no other.
+    ///
+    /// # Errors
+    /// [`NoToken::Expired`] when it cannot be renewed; the links are marked so then.
+    async fn another_token(
+        &self,
+        link: &Link,
+        refused: &SecretString,
+    ) -> Result<Option<SecretString>, NoToken> {
+        let credential = self
+            .credential(link.credential.ok_or(NoToken::NotLinked)?)
+            .await?;
+        let in_use = self.open(credential.id).await?;
+        if in_use.expose_secret() != refused.expose_secret() {
+            return Ok(Some(in_use));
+        }
+        let refresh = self
+            .inner
+            .store
+            .credentials()
+            .open_refresh_token(credential.id)
+            .await?;
+        if refresh.is_none() {
+            return Ok(None);
+        }
+        let tx = self.inner.store.begin().await?;
+        tx.credentials()
+            .expire(credential.id, credential.obtained_at)
+            .await?;
+        tx.commit().await?;
+        let another = self.token(credential.id).await;
+        if matches!(another, Err(NoToken::Expired)) && credential.refreshing_until.is_none() {
+            let detail = "the forge accepts neither the token nor its renewal any more";
+            self.mark_credential(credential.id, HealthReason::TokenRevoked, detail)
+                .await?;
+        }
+        another.map(Some)
+    }
+
+    /// The token, renewed by whichever process comes first. Only for one caller at a time.
+    async fn renewed(&self, id: CredentialId) -> Result<SecretString, NoToken> {
+        loop {
+            let credential = self.credential(id).await?;
+            if !ends_soon(&credential) {
+                return self.open(id).await;
             }
-            result => result,
+            if self.claim(&credential).await? {
+                return match self.renew(&credential).await {
+                    Err(error) if error.is_transient() && !has_ended(&credential) => {
+                        tracing::warn!(credential = %id, error = error.kind(), "a token could not be renewed yet");
+                        self.open(id).await
+                    }
+                    result => result,
+                };
+            }
+            // Another process is at it: until then, what has not ended serves.
+            if !has_ended(&credential) {
+                return self.open(id).await;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
+    async fn claim(&self, credential: &Credential) -> Result<bool, StoreError> {
+        let tx = self.inner.store.begin().await?;
+        let ours = tx
+            .credentials()
+            .claim_refresh(credential.id, credential.obtained_at, CLAIM)
+            .await?;
+        fault::REFRESH_CLAIM.before();
+        tx.commit().await?;
+        fault::REFRESH_CLAIM.after();
+        Ok(ours)
+    }
+
+    /// Renews what this process has claimed.
     async fn renew(&self, credential: &Credential) -> Result<SecretString, NoToken> {
+        let renewed = self.refresh(credential).await;
+        if renewed.is_err() {
+            let tx = self.inner.store.begin().await?;
+            tx.credentials()
+                .release_refresh(credential.id, credential.obtained_at)
+                .await?;
+            tx.commit().await?;
+        }
+        renewed
+    }
+
+    async fn refresh(&self, credential: &Credential) -> Result<SecretString, NoToken> {
         let store = &self.inner.store;
         let Some(refresh) = store.credentials().open_refresh_token(credential.id).await? else {
             self.mark_credential(
@@ -256,7 +384,10 @@ impl Forges {
             return Err(NoToken::Expired);
         };
         let forge = self.by_client(credential.client).await?;
-        let grant = match forge.refresh(&refresh).await {
+        fault::REFRESH.before();
+        let grant = forge.refresh(&refresh).await;
+        fault::REFRESH.after();
+        let grant = match grant {
             Ok(grant) => grant,
             Err(OauthError::RefreshRefused { .. } | OauthError::CodeExpired { .. }) => {
                 return self.refused(credential).await;
@@ -269,29 +400,35 @@ impl Forges {
             .credentials()
             .replace_tokens(credential.id, credential.obtained_at, &tokens)
             .await?;
+        fault::REFRESH_KEEP.before();
         tx.commit().await?;
+        fault::REFRESH_KEEP.after();
         if ours {
             return Ok(tokens.access);
         }
-        // Another process, or a person who linked again, was faster; theirs is the one that counts.
-        Ok(store.credentials().open_access_token(credential.id).await?)
+        // A person linked again meanwhile; theirs is the one that counts.
+        self.open(credential.id).await
     }
 
-    /// A refused refresh token may have been spent by another process: then there is a newer one.
+    /// A refused refresh token may have given way to a newer one: a person linked again meanwhile.
     async fn refused(&self, credential: &Credential) -> Result<SecretString, NoToken> {
         let now = self.credential(credential.id).await?;
         if now.obtained_at != credential.obtained_at {
-            return Ok(self
-                .inner
-                .store
-                .credentials()
-                .open_access_token(credential.id)
-                .await?);
+            return self.open(credential.id).await;
         }
-        let detail = "the forge does not renew the access any more";
+        let detail = if credential.refreshing_until.is_some() {
+            "Slipway was stopped while it renewed the access: the refresh token is spent, and what was given for it \
+             did not arrive"
+        } else {
+            "the forge does not renew the access any more"
+        };
         self.mark_credential(credential.id, HealthReason::TokenExpired, detail)
             .await?;
         Err(NoToken::Expired)
+    }
+
+    async fn open(&self, id: CredentialId) -> Result<SecretString, NoToken> {
+        Ok(self.inner.store.credentials().open_access_token(id).await?)
     }
 
     /// Feeds a failed call into the health of its link. What concerns one repository only says nothing of the link;

@@ -71,9 +71,13 @@ impl LinkedForges {
     where
         F: Future<Output = Result<T, ForgeError>> + Send,
     {
-        let (forge, token) = self.forges.for_source(source.id).await?;
+        let link = self.forges.link_of(source).await?;
+        let (forge, mut token) = self.forges.for_link(&link).await?;
         let answer = match RepositoryPath::new(&source.facts.owner, &source.facts.name) {
-            Ok(path) => question(Arc::clone(&forge), token.clone(), path).await,
+            Ok(path) => {
+                let ask = |token| question(Arc::clone(&forge), token, path.clone());
+                self.forges.ask(&link, &mut token, ask).await?
+            }
             Err(_) => Err(ForgeError::NotFound {
                 forge: forge.config().display_name.clone(),
                 what: source.full_name(),

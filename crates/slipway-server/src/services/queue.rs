@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use slipway_rules::BuildRule;
 use slipway_store::{
     Build, CancelWish, Configuration, Ending, Enrichment, NewHead, RuleVerdict, SourceRepository, Store,
-    StoreError, Subject, Wish,
+    StoreError, Subject, Tx, Wish,
 };
 use slipway_types::{
-    BuildId, ChangeId, CommitSha, ConfigurationId, RefName, RuleId, UserId, build::Cause,
+    BuildId, ChangeId, CommitSha, ConfigurationId, RefName, RuleId, UserId,
+    build::{BuildState, Cause},
     decision::NotAdmitted,
 };
 
@@ -312,6 +313,49 @@ impl Queue {
         Ok(ended)
     }
 
+    /// Ends what waits of these configurations, and with `running_too` what runs, in the transaction that takes their
+    /// link apart: no crash can come between. [`Self::rang`] afterwards.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub(super) async fn end_with_link(
+        &self,
+        tx: &Tx,
+        configurations: &[Configuration],
+        by: UserId,
+        running_too: bool,
+    ) -> Result<Vec<BuildId>, QueueError> {
+        tx.builds().lock_queue().await?;
+        let mut ended = Vec::new();
+        for configuration in configurations {
+            for id in tx.builds().unfinished_of(configuration.id).await? {
+                let done = if running_too {
+                    end_early(tx, id, CancelWish::Disconnected, None, &Ending::Disconnected).await
+                } else if tx.builds().get(id).await?.state == BuildState::Pending {
+                    let by = Some(by);
+                    end_early(tx, id, CancelWish::Canceled, by, &Ending::Canceled { by }).await
+                } else {
+                    continue;
+                };
+                match done {
+                    Ok(_) => ended.push(id),
+                    Err(QueueError::HasEnded) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Wakes who waits for these builds.
+    pub(super) fn rang(&self, builds: &[BuildId]) {
+        self.bells.queue.ring();
+        self.bells.outbox.up();
+        for id in builds {
+            self.bells.builds.ring(*id);
+        }
+    }
+
     async fn end_early(
         &self,
         id: BuildId,
@@ -321,21 +365,29 @@ impl Queue {
     ) -> Result<Build, QueueError> {
         let tx = self.store.begin().await?;
         tx.builds().lock_queue().await?;
-        let build = tx.builds().find(id).await?.ok_or(QueueError::NoBuild)?;
-        if build.state.is_final() {
-            return Err(QueueError::HasEnded);
-        }
-        let build = if tx.builds().ask_to_end(id, wish, by, None).await? {
-            tx.builds().get(id).await?
-        } else {
-            finish::end(&tx, id, ending).await?.ok_or(QueueError::HasEnded)?
-        };
+        let build = end_early(&tx, id, wish, by, ending).await?;
         tx.commit().await?;
-        self.bells.queue.ring();
-        self.bells.outbox.up();
-        self.bells.builds.ring(id);
+        self.rang(&[id]);
         Ok(build)
     }
+}
+
+/// Ends a build, or asks its builder to. The caller holds the queue.
+async fn end_early(
+    tx: &Tx,
+    id: BuildId,
+    wish: CancelWish,
+    by: Option<UserId>,
+    ending: &Ending,
+) -> Result<Build, QueueError> {
+    let build = tx.builds().find(id).await?.ok_or(QueueError::NoBuild)?;
+    if build.state.is_final() {
+        return Err(QueueError::HasEnded);
+    }
+    if tx.builds().ask_to_end(id, wish, by, None).await? {
+        return Ok(tx.builds().get(id).await?);
+    }
+    finish::end(tx, id, ending).await?.ok_or(QueueError::HasEnded)
 }
 
 /// Where a branch or tag is, and the change, if that is news.

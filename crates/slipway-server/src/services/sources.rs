@@ -91,8 +91,10 @@ impl Sources {
             search: search.map(str::trim).filter(|text| !text.is_empty()),
             page,
         };
-        let found = linked.forge.repositories(&linked.token, query).await;
-        self.heard(&linked.link, found).await
+        self.ask(&linked, |forge, token| async move {
+            forge.repositories(&token, query).await
+        })
+        .await
     }
 
     /// A repository by its present name.
@@ -106,11 +108,10 @@ impl Sources {
         choice: &SourceChoice,
     ) -> Result<Repository, ServiceError> {
         let linked = self.linked(caller, namespace, &choice.forge).await?;
-        let found = linked
-            .forge
-            .repository(&linked.token, RepositoryKey::Path(&choice.path))
-            .await;
-        self.heard(&linked.link, found).await
+        self.ask(&linked, |forge, token| async move {
+            forge.repository(&token, RepositoryKey::Path(&choice.path)).await
+        })
+        .await
     }
 
     /// Its branches and tags, as they are now.
@@ -124,8 +125,10 @@ impl Sources {
         choice: &SourceChoice,
     ) -> Result<Vec<Head>, ServiceError> {
         let linked = self.linked(caller, namespace, &choice.forge).await?;
-        let found = linked.forge.heads(&linked.token, &choice.path).await;
-        self.heard(&linked.link, found).await
+        self.ask(&linked, |forge, token| async move {
+            forge.heads(&token, &choice.path).await
+        })
+        .await
     }
 
     /// A namespace's link, ready to be asked. The caller belongs to the namespace.
@@ -141,8 +144,18 @@ impl Sources {
         Ok(Linked { link, forge, token })
     }
 
-    /// What a forge said; the link's health hears of it too.
-    pub(super) async fn heard<T>(&self, link: &Link, said: Result<T, ForgeError>) -> Result<T, ServiceError> {
+    /// Puts a question to a link's forge; the link's health hears of a failure.
+    pub(super) async fn ask<T, F>(
+        &self,
+        linked: &Linked,
+        question: impl Fn(Arc<dyn Forge>, SecretString) -> F,
+    ) -> Result<T, ServiceError>
+    where
+        F: Future<Output = Result<T, ForgeError>>,
+    {
+        let link = &linked.link;
+        let ask = |token| question(Arc::clone(&linked.forge), token);
+        let said = self.forges.ask(link, &mut linked.token.clone(), ask).await?;
         if let Err(error) = &said {
             self.forges.note_failure(link.id, error).await?;
         }

@@ -10,7 +10,6 @@ use slipway_store::{
 };
 use slipway_types::{
     LinkId, SlugName, SourceId, Timestamp, UserId,
-    build::BuildState,
     forge::{LinkState, OutboxKind, OutboxState, ResourceKind, ResourceState},
     rule::ConfigurationState,
 };
@@ -23,6 +22,7 @@ use super::{
     resources,
     wake::Wake,
 };
+use crate::fault;
 
 /// Takes links apart.
 #[derive(Debug, Clone)]
@@ -241,28 +241,17 @@ impl Unlinking {
                 ..act(caller, "link.removed", &record.fields.name)
             })
             .await?;
+        let ended = self
+            .queue
+            .end_with_link(&tx, &configurations, caller.user, choices.cancel_running)
+            .await
+            .map_err(not_ended)?;
+        fault::UNLINK.before();
         tx.commit().await?;
+        fault::UNLINK.after();
         self.outbox.up();
-        self.end_builds(caller, &configurations, choices.cancel_running)
-            .await?;
+        self.queue.rang(&ended);
         Ok(link.id)
-    }
-
-    async fn end_builds(
-        &self,
-        caller: &Caller,
-        configurations: &[Configuration],
-        running_too: bool,
-    ) -> Result<(), ServiceError> {
-        for configuration in configurations.iter().filter(|_| running_too) {
-            ended(self.queue.disconnect(configuration.id).await)?;
-        }
-        for build in self.unfinished(configurations).await? {
-            if build.state == BuildState::Pending {
-                ended(self.queue.cancel(build.id, Some(caller.user)).await)?;
-            }
-        }
-        Ok(())
     }
 
     async fn unfinished(&self, configurations: &[Configuration]) -> Result<Vec<Build>, ServiceError> {
@@ -399,8 +388,14 @@ impl Unlinking {
 pub(super) fn ended<T>(result: Result<T, QueueError>) -> Result<(), ServiceError> {
     match result {
         Ok(_) | Err(QueueError::HasEnded | QueueError::NoBuild) => Ok(()),
-        Err(QueueError::Store(error)) => Err(error.into()),
-        Err(_) => Err(ServiceError::Internal("a build could not be ended")),
+        Err(error) => Err(not_ended(error)),
+    }
+}
+
+fn not_ended(error: QueueError) -> ServiceError {
+    match error {
+        QueueError::Store(error) => error.into(),
+        _ => ServiceError::Internal("a build could not be ended"),
     }
 }
 

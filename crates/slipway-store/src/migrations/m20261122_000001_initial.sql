@@ -139,6 +139,8 @@ CREATE TABLE credentials (
     refresh_token_sealed TEXT,
     expires_at           BIGINT,
     obtained_at          BIGINT NOT NULL,
+    -- Until when one process has the refreshing of these tokens for itself, by the database's clock.
+    refreshing_until     BIGINT,
     verified_at          BIGINT NOT NULL,
     UNIQUE (forge_client_id, account_id)
 );
@@ -172,7 +174,8 @@ CREATE INDEX links_to_check ON links (next_check_at) WHERE state = 'linked';
 -- yes, what the exchange gave.
 CREATE TABLE link_attempts (
     state_hash           TEXT   NOT NULL PRIMARY KEY,
-    session_id           UUID   NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+    -- Empty once the browser signed out: nobody can go on then, and what the attempt holds is given back.
+    session_id           UUID   REFERENCES sessions (id) ON DELETE SET NULL,
     user_id              UUID   NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     namespace_id         UUID   NOT NULL REFERENCES namespaces (id) ON DELETE CASCADE,
     forge_client_id      UUID   NOT NULL REFERENCES forge_clients (id) ON DELETE CASCADE,
@@ -183,6 +186,16 @@ CREATE TABLE link_attempts (
     used_at              BIGINT
 );
 CREATE INDEX link_attempts_by_expiry ON link_attempts (expires_at);
+
+-- Tokens that Slipway has and does not need, until they are given back to the provider.
+CREATE TABLE surplus_tokens (
+    id                  UUID   NOT NULL PRIMARY KEY,
+    forge_client_id     UUID   NOT NULL REFERENCES forge_clients (id) ON DELETE CASCADE,
+    -- The credential it was replaced in: deploy keys that it made are made anew there first.
+    replaced_in         UUID   REFERENCES credentials (id) ON DELETE SET NULL,
+    access_token_sealed TEXT   NOT NULL,
+    created_at          BIGINT NOT NULL
+);
 
 -- What a link's account may reach: GitHub's organizations, Bitbucket's workspaces.
 CREATE TABLE link_owners (

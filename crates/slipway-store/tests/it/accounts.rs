@@ -376,7 +376,7 @@ db_test! {
         let since = link.health_since.unwrap();
         let tx = store.begin().await.unwrap();
         tx.links().set_health(id, &LinkHealth { detail: Some("still".to_owned()), ..broken }).await.unwrap();
-        let at = Timestamp::now().plus(Duration::from_secs(60));
+        let at = Timestamp::now().plus(Duration::from_mins(1));
         tx.links().check_again_at(id, at).await.unwrap();
         tx.commit().await.unwrap();
         let link = store.links().find(id).await.unwrap().unwrap();

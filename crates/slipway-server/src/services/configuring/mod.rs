@@ -43,6 +43,7 @@ use super::{
     unlinking::ended,
     wake::Wake,
 };
+use crate::fault;
 
 /// Configures automated builds.
 #[derive(Debug, Clone)]
@@ -276,7 +277,9 @@ impl Configuring {
                 &source.full_name(),
             ))
             .await?;
+        fault::CONFIGURE.before();
         tx.commit().await?;
+        fault::CONFIGURE.after();
         self.outbox.up();
         Ok(saved)
     }
@@ -323,18 +326,20 @@ impl Configuring {
         path: &RepositoryPath,
     ) -> Result<slipway_forge::Repository, ServiceError> {
         let key = slipway_forge::RepositoryKey::Path(path);
-        let found = linked.forge.repository(&linked.token, key).await;
-        if let Err(slipway_forge::ForgeError::NotFound { .. }) = &found {
-            return Err(ServiceError::invalid(
+        let found = self.sources.ask(linked, |forge, token| async move {
+            forge.repository(&token, key).await
+        });
+        found.await.map_err(|error| match error {
+            ServiceError::Forge(slipway_forge::ForgeError::NotFound { .. }) => ServiceError::invalid(
                 "source",
                 format!(
                     "{} does not exist at {}, or the linked account cannot see it",
                     path,
                     linked.forge.config().display_name
                 ),
-            ));
-        }
-        self.sources.heard(&linked.link, found).await
+            ),
+            other => other,
+        })
     }
 }
 

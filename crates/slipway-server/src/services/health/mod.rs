@@ -14,7 +14,8 @@ mod troubles;
 
 use std::{sync::Arc, time::Duration};
 
-use slipway_forge::{ForgeError, OauthError};
+use secrecy::SecretString;
+use slipway_forge::{Account, Forge, ForgeError, OauthError};
 use slipway_store::{CredentialOf, Link, SourceRepository, Store};
 use slipway_types::{
     SlugName, Timestamp,
@@ -179,16 +180,14 @@ impl HealthCheck {
 
     /// Whether the account can be read: what it is called now, and what was granted.
     async fn account(&self, link: &Link) -> Result<bool, ServiceError> {
-        let (forge, token) = match self.forges.for_link(link).await {
-            Ok(found) => found,
+        let (forge, account) = match self.ask_for_account(link).await {
+            Ok((forge, Ok(account))) => (forge, account),
             // The links say so already.
             Err(NoToken::Expired) => return Ok(false),
-            Err(NoToken::Renewal(OauthError::Forge(error))) => return self.failed(link, error).await,
+            Ok((_, Err(error))) | Err(NoToken::Renewal(OauthError::Forge(error))) => {
+                return self.failed(link, error).await;
+            }
             Err(error) => return Err(error.into()),
-        };
-        let account = match forge.account(&token).await {
-            Ok(account) => account,
-            Err(error) => return self.failed(link, error).await,
         };
         let credential = link.credential.ok_or(NO_LINK)?;
         let of = CredentialOf {
@@ -214,6 +213,19 @@ impl HealthCheck {
         }
         tx.commit().await?;
         Ok(true)
+    }
+
+    async fn ask_for_account(
+        &self,
+        link: &Link,
+    ) -> Result<(Arc<dyn Forge>, Result<Account, ForgeError>), NoToken> {
+        let (forge, mut token) = self.forges.for_link(link).await?;
+        let ask = |token: SecretString| {
+            let forge = &forge;
+            async move { forge.account(&token).await }
+        };
+        let said = self.forges.ask(link, &mut token, ask).await?;
+        Ok((forge, said))
     }
 
     /// What a failed call says of the link is written down. One that says nothing of it, or that the forge did not

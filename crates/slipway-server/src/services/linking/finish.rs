@@ -2,25 +2,29 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use secrecy::{ExposeSecret as _, SecretString};
 use slipway_forge::{Account, Forge, Owner, OwnerRole, Scopes, TokenCheck, fresh_state};
 use slipway_store::{
-    Credential, CredentialOf, ForgeClient, Link, LinkHealth, LinkOwner, LinkTo, Namespace, NewAct,
-    NewOutboxRow, Resource, Tokens, Tx,
+    Credential, CredentialOf, ForgeClient, Link, LinkAttempt, LinkHealth, LinkOwner, LinkTo, Namespace,
+    NewAct, NewOutboxRow, Resource, Tokens, Tx,
 };
 use slipway_types::{
     CredentialId, LinkId, Timestamp,
-    forge::{Health, HealthReason, OutboxKind, OwnerReach, ResourceKind, ResourceState},
+    forge::{Health, HealthReason, LinkState, OutboxKind, OwnerReach, ResourceKind, ResourceState},
     rights::Role,
     rule::{ConfigurationState, DeliveryMode},
 };
 use url::Url;
 
-use super::{Linking, exchanged::Exchanged};
-use crate::services::{
-    Caller, ServiceError, act,
-    forges::scopes_of,
-    outbox::{RevokeStep, push_observe},
-    resources,
+use super::{Linking, exchanged::Exchanged, used_state};
+use crate::{
+    fault,
+    services::{
+        Caller, ServiceError, act,
+        forges::scopes_of,
+        outbox::{RevokeStep, push_observe, push_return},
+        resources,
+    },
 };
 
 impl Linking {
@@ -31,10 +35,14 @@ impl Linking {
         forge: &Arc<dyn Forge>,
         client: &ForgeClient,
         namespace: &Namespace,
+        attempt: &LinkAttempt,
         exchanged: Exchanged,
     ) -> Result<LinkId, ServiceError> {
         let Exchanged { tokens, account } = exchanged;
-        let owners = match forge.owners(&tokens.access).await {
+        fault::LINK_OWNERS.before();
+        let owners = forge.owners(&tokens.access).await;
+        fault::LINK_OWNERS.after();
+        let owners = match owners {
             Ok(owners) => Some(owners),
             Err(error) => {
                 tracing::warn!(forge = %forge.config().name, error = error.kind(), "owners could not be listed");
@@ -51,6 +59,15 @@ impl Linking {
             None => false,
         };
         let tx = self.store.begin().await?;
+        // Of two that go on from one attempt, one links.
+        if !tx.link_attempts().release_grant(&attempt.state_hash).await? {
+            return Err(used_state());
+        }
+        match &there {
+            Some(there) if !keep => replace(&tx, forge, client, there, &tokens).await?,
+            Some(there) => give_back(&tx, client, there, &tokens.access).await?,
+            None => {}
+        }
         let credential = put_credential(&tx, client, there.as_ref(), keep, &account, &tokens).await?;
         let scopes = if keep { there.as_ref().map(scopes_of) } else { None };
         let scopes = scopes.unwrap_or_else(|| tokens.scopes.iter().cloned().collect());
@@ -75,11 +92,10 @@ impl Linking {
                 ..act(caller, "link.created", &forge.config().name)
             })
             .await?;
+        fault::LINK_FINISH.before();
         tx.commit().await?;
+        fault::LINK_FINISH.after();
         self.outbox.up();
-        if keep {
-            self.give_back(forge, &tokens.access).await;
-        }
         Ok(link.id)
     }
 
@@ -104,10 +120,10 @@ impl Linking {
         let Ok(token) = self.forges.token(credential.id).await else {
             return Ok(false);
         };
-        Ok(matches!(
-            forge.check_token(&token).await,
-            Ok(TokenCheck::Valid { .. })
-        ))
+        fault::LINK_CHECK.before();
+        let checked = forge.check_token(&token).await;
+        fault::LINK_CHECK.after();
+        Ok(matches!(checked, Ok(TokenCheck::Valid { .. })))
     }
 
     /// Makes the link, or gives the one in use its new account.
@@ -129,6 +145,52 @@ impl Linking {
         }
         tx.links().find(before.id).await?.ok_or_else(gone)
     }
+}
+
+/// The token in use was enough: the one that proved who somebody is goes back.
+async fn give_back(
+    tx: &Tx,
+    client: &ForgeClient,
+    there: &Credential,
+    proof: &SecretString,
+) -> Result<(), ServiceError> {
+    let in_use = tx.credentials().open_access_token(there.id).await?;
+    if in_use.expose_secret() != proof.expose_secret() {
+        push_return(tx, client.id, None, proof).await?;
+    }
+    Ok(())
+}
+
+/// The token in use gives way to a better one. Where deploy keys die with the token that made them, each link
+/// that uses it makes its keys anew first; the old token goes back when they are there.
+async fn replace(
+    tx: &Tx,
+    forge: &Arc<dyn Forge>,
+    client: &ForgeClient,
+    there: &Credential,
+    new: &Tokens,
+) -> Result<(), ServiceError> {
+    let old = tx.credentials().open_access_token(there.id).await?;
+    if !forge.revokes_tokens() || old.expose_secret() == new.access.expose_secret() {
+        return Ok(());
+    }
+    for link in tx.links().of_credential(there.id).await? {
+        if link.state == LinkState::Linked {
+            renew_keys(tx, &link).await?;
+        }
+    }
+    push_return(tx, client.id, Some(there.id), &old).await?;
+    Ok(())
+}
+
+async fn renew_keys(tx: &Tx, link: &Link) -> Result<(), ServiceError> {
+    for resource in tx.provider_resources().of_link(link.id).await? {
+        if resource.kind == ResourceKind::DeployKey && is_serving(&resource) {
+            let source = tx.source_repositories().get(resource.source).await?;
+            resources::renew_key(tx, link, &source, &resource).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn put_credential(
@@ -165,12 +227,7 @@ async fn put_credential(
 /// The account before is given up once nothing of this link needs it. Its deploy keys go with it, so they are
 /// made anew under the new account first: the same order key keeps that order.
 async fn let_go_of(tx: &Tx, link: &Link, old: CredentialId) -> Result<(), ServiceError> {
-    for resource in tx.provider_resources().of_link(link.id).await? {
-        if resource.kind == ResourceKind::DeployKey && is_serving(&resource) {
-            let source = tx.source_repositories().get(resource.source).await?;
-            resources::renew_key(tx, link, &source, &resource).await?;
-        }
-    }
+    renew_keys(tx, link).await?;
     tx.outbox()
         .push(&NewOutboxRow {
             kind: OutboxKind::RevokeCredential,
@@ -222,7 +279,11 @@ pub(in crate::services) fn health(forge: &dyn Forge, granted: &Scopes) -> LinkHe
     if missing.is_empty() {
         return LinkHealth::HEALTHY;
     }
-    let detail = format!("not granted: {missing}. Link again and grant them");
+    let without: Vec<_> = missing
+        .iter()
+        .map(|scope| format!("{scope} was not granted, so {}", forge.without_scope(scope)))
+        .collect();
+    let detail = without.join("; ");
     LinkHealth::because(Health::NeedsAttention, HealthReason::ScopesMissing, detail)
 }
 

@@ -5,15 +5,18 @@
 //! the provider is read with the new token, never assumed; another account than before replaces it only
 //! after a person has said so. A token is never kept twice: while the one in use is valid and wide enough,
 //! the new one is given back.
+//!
+//! What an exchange gave is on disk before anything else is done with it: after a crash, or while the provider
+//! cannot be reached, the same address goes on from there, and what nobody comes back for is given back. The
+//! one thing that cannot be kept is a token that the provider made and whose answer never got here.
 
 mod exchanged;
 mod finish;
 
 use std::{sync::Arc, time::Duration};
 
-use exchanged::{Exchanged, held, released};
+use exchanged::{Exchanged, Obtained, released};
 pub(super) use finish::{health, stored};
-use secrecy::SecretString;
 use slipway_forge::{AuthorizeRequest, Forge, Grant, OauthError, Pkce, fresh_state};
 use slipway_store::{ForgeClient, Link, LinkAttempt, Namespace, NewAct, NewLinkAttempt, Store};
 use slipway_types::{LinkId, SlugName, Timestamp};
@@ -21,11 +24,9 @@ use slipway_vault::TokenHash;
 use url::Url;
 
 use super::{
-    Access, Caller, ServiceError, act,
-    config::Config,
-    forges::{Forges, tokens_of},
-    wake::Wake,
+    Access, Caller, ServiceError, act, config::Config, forges::Forges, outbox::push_return, wake::Wake,
 };
+use crate::fault;
 
 /// How long a person has to come back from the provider, and to answer a question after that.
 const TERM: Duration = Duration::from_mins(10);
@@ -67,6 +68,8 @@ pub struct OtherAccount {
     pub old: String,
     /// Signed in at the provider now.
     pub new: String,
+    /// Where to sign out there.
+    pub sign_out: Url,
 }
 
 impl Linking {
@@ -111,7 +114,9 @@ impl Linking {
                 expires_at: Timestamp::now().plus(TERM),
             })
             .await?;
+        fault::LINK_START.before();
         tx.commit().await?;
+        fault::LINK_START.after();
         Ok(forge.authorize_url(&AuthorizeRequest {
             redirect_uri: self.config.callback_url(&forge.config().name),
             state,
@@ -120,7 +125,8 @@ impl Linking {
         }))
     }
 
-    /// The person came back from the provider, with this query string.
+    /// The person came back from the provider, with this query string. Coming back again goes on where the first
+    /// time did not get through.
     ///
     /// # Errors
     /// [`ServiceError::Conflict`] with `state_unknown`, `state_foreign`, `state_used` or `state_expired`,
@@ -132,42 +138,64 @@ impl Linking {
         forge: &str,
         query: &str,
     ) -> Result<LinkOutcome, ServiceError> {
+        // What the provider gives must reach the disk also when the browser does not wait for it: the request is
+        // dropped then, a task of its own is not.
+        let (linking, caller) = (self.clone(), caller.clone());
+        let (forge, query) = (forge.to_owned(), query.to_owned());
+        let came = tokio::spawn(async move { linking.come_back(&caller, &forge, &query).await });
+        came.await
+            .unwrap_or(Err(ServiceError::Internal("linking was interrupted")))
+    }
+
+    async fn come_back(
+        &self,
+        caller: &Caller,
+        forge: &str,
+        query: &str,
+    ) -> Result<LinkOutcome, ServiceError> {
         let (forge, client) = self.forge(forge).await?;
         let state = parameter(query, "state").ok_or_else(unknown_state)?;
         let attempt = self.attempt(caller, &state, &client).await?;
         let namespace = self.access.owns(caller, attempt.namespace).await?;
-        if let Some(error) = forge.callback_error(query) {
-            self.consume(&attempt).await?;
-            self.audit_failure(caller, &namespace, &forge, error.kind())
-                .await?;
-            return Err(error.into());
-        }
-        let code = parameter(query, "code").ok_or_else(unknown_state)?;
-        self.consume(&attempt).await?;
-        let grant = match self.exchange(&forge, &attempt, &code).await {
-            Ok(grant) => grant,
-            Err(error) => {
-                if matches!(&error, OauthError::Forge(error) if error.is_transient()) {
-                    self.reopen(&attempt).await?;
-                }
+        let obtained = if attempt.holds_grant {
+            self.obtained(&attempt).await?
+        } else {
+            let obtained = self.obtain(&forge, &attempt, query).await;
+            if let Err(ServiceError::Oauth(error)) = &obtained {
                 self.audit_failure(caller, &namespace, &forge, error.kind())
                     .await?;
-                return Err(error.into());
             }
+            obtained?
         };
-        let exchanged = self.identify(&forge, grant).await?;
+        let exchanged = self.identify(&forge, &attempt, obtained).await?;
         let before = self.store.links().current(namespace.id, client.forge).await?;
         if let Some(before) = before.filter(|link| link.account_id != exchanged.account.id.as_str()) {
             return self.ask(&forge, &namespace, &attempt, before, &exchanged).await;
         }
         let link = self
-            .finish(caller, &forge, &client, &namespace, exchanged)
+            .finish(caller, &forge, &client, &namespace, &attempt, exchanged)
             .await?;
-        self.forget(&attempt.state_hash).await?;
         Ok(LinkOutcome::Linked {
             link,
             namespace: namespace.name,
         })
+    }
+
+    /// Whose linking a callback's query string belongs to, where it is this browser's.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn whose(&self, caller: &Caller, query: &str) -> Result<Option<SlugName>, ServiceError> {
+        let (Ok(session), Some(state)) = (caller.session(), parameter(query, "state")) else {
+            return Ok(None);
+        };
+        let hash = TokenHash::of(&state);
+        let attempt = self.store.link_attempts().find(hash.as_str()).await?;
+        let Some(attempt) = attempt.filter(|attempt| attempt.session == Some(session)) else {
+            return Ok(None);
+        };
+        let namespace = self.store.namespaces().find(attempt.namespace).await?;
+        Ok(namespace.map(|namespace| namespace.name))
     }
 
     /// The person answered whether the other account shall replace the one before. Says what is linked now, if
@@ -184,7 +212,7 @@ impl Linking {
         let session = caller.session()?;
         let attempt = self.store.link_attempts().find(pending).await?;
         let attempt = attempt
-            .filter(|attempt| attempt.session == session && attempt.holds_grant)
+            .filter(|attempt| attempt.session == Some(session) && attempt.holds_grant)
             .filter(|attempt| attempt.expires_at > Timestamp::now())
             .ok_or_else(unknown_state)?;
         let namespace = self.access.owns(caller, attempt.namespace).await?;
@@ -195,21 +223,14 @@ impl Linking {
             .client(attempt.client)
             .await?
             .ok_or_else(unknown_state)?;
-        let tx = self.store.begin().await?;
-        let held = tx.link_attempts().open_grant(&attempt.state_hash).await?;
-        // Of two answers, one counts.
-        let ours = tx.link_attempts().delete(&attempt.state_hash).await?;
-        tx.commit().await?;
-        let exchanged = held
-            .filter(|_| ours)
-            .map(|held| released(&held))
-            .ok_or_else(unknown_state)??;
+        let obtained = self.obtained(&attempt).await?;
         if !replace {
-            self.give_back(&forge, &exchanged.tokens.access).await;
+            self.decline(&attempt, &obtained).await?;
             return Ok(None);
         }
+        let exchanged = self.identify(&forge, &attempt, obtained).await?;
         let link = self
-            .finish(caller, &forge, &client, &namespace, exchanged)
+            .finish(caller, &forge, &client, &namespace, &attempt, exchanged)
             .await?;
         Ok(Some(LinkOutcome::Linked {
             link,
@@ -225,7 +246,7 @@ impl Linking {
         let session = caller.session()?;
         let attempt = self.store.link_attempts().find(pending).await?;
         let attempt = attempt
-            .filter(|attempt| attempt.session == session)
+            .filter(|attempt| attempt.session == Some(session))
             .ok_or_else(unknown_state)?;
         let namespace = self.access.owns(caller, attempt.namespace).await?;
         let client = self
@@ -234,12 +255,8 @@ impl Linking {
             .client(attempt.client)
             .await?
             .ok_or_else(unknown_state)?;
-        let held = self
-            .store
-            .link_attempts()
-            .open_grant(&attempt.state_hash)
-            .await?
-            .ok_or_else(unknown_state)?;
+        let obtained = self.obtained(&attempt).await?;
+        let new = obtained.account().ok_or_else(unknown_state)?;
         let before = self
             .store
             .links()
@@ -252,24 +269,31 @@ impl Linking {
             namespace: namespace.name,
             forge: forge.config().display_name.clone(),
             old: before.login,
-            new: released(&held)?.account.login,
+            new: new.login.clone(),
+            sign_out: forge.sign_out_url(),
         })
     }
 
-    /// Gives back what exchanges gave that nobody ever confirmed, and forgets expired attempts. Says how many.
+    /// Forgets expired attempts, and has what they hold given back. Says how many.
     ///
     /// # Errors
     /// What the store says.
     pub async fn sweep(&self) -> Result<usize, ServiceError> {
         let expired = self.store.link_attempts().expired(Timestamp::now()).await?;
         for attempt in &expired {
-            let held = self.store.link_attempts().open_grant(&attempt.state_hash).await?;
-            if let (Some(held), Ok(forge)) = (held, self.forges.by_client(attempt.client).await)
-                && let Ok(exchanged) = released(&held)
-            {
-                self.give_back(&forge, &exchanged.tokens.access).await;
+            match self.obtained(attempt).await {
+                Ok(obtained) => match self.decline(attempt, &obtained).await {
+                    // Another server was faster.
+                    Ok(()) | Err(ServiceError::Conflict { .. }) => {}
+                    Err(error) => return Err(error),
+                },
+                Err(ServiceError::Store(error)) => return Err(error.into()),
+                // It holds nothing, or nothing that can be read.
+                Err(_) => {}
             }
-            self.forget(&attempt.state_hash).await?;
+            let tx = self.store.begin().await?;
+            tx.link_attempts().delete(&attempt.state_hash).await?;
+            tx.commit().await?;
         }
         Ok(expired.len())
     }
@@ -296,7 +320,7 @@ impl Linking {
             .find(TokenHash::of(state).as_str())
             .await?;
         let attempt = attempt.ok_or_else(unknown_state)?;
-        if attempt.session != session || attempt.client != client.id {
+        if attempt.session != Some(session) || attempt.client != client.id {
             return Err(ServiceError::Conflict {
                 kind: "state_foreign",
                 message:
@@ -305,7 +329,7 @@ impl Linking {
                         .to_owned(),
             });
         }
-        if attempt.used_at.is_some() {
+        if attempt.used_at.is_some() && !attempt.holds_grant {
             return Err(used_state());
         }
         if attempt.expires_at <= Timestamp::now() {
@@ -320,7 +344,9 @@ impl Linking {
     async fn consume(&self, attempt: &LinkAttempt) -> Result<(), ServiceError> {
         let tx = self.store.begin().await?;
         let ours = tx.link_attempts().consume(&attempt.state_hash).await?;
+        fault::LINK_CONSUME.before();
         tx.commit().await?;
+        fault::LINK_CONSUME.after();
         if ours { Ok(()) } else { Err(used_state()) }
     }
 
@@ -330,10 +356,47 @@ impl Linking {
         Ok(tx.commit().await?)
     }
 
-    async fn forget(&self, state_hash: &str) -> Result<(), ServiceError> {
+    /// Uses up the state, exchanges the code, and keeps what came of it.
+    async fn obtain(
+        &self,
+        forge: &Arc<dyn Forge>,
+        attempt: &LinkAttempt,
+        query: &str,
+    ) -> Result<Obtained, ServiceError> {
+        if let Some(error) = forge.callback_error(query) {
+            self.consume(attempt).await?;
+            return Err(error.into());
+        }
+        let code = parameter(query, "code").ok_or_else(unknown_state)?;
+        self.consume(attempt).await?;
+        let grant = match self.exchange(forge, attempt, &code).await {
+            Ok(grant) => grant,
+            Err(error) => {
+                if matches!(&error, OauthError::Forge(error) if error.is_transient()) {
+                    self.reopen(attempt).await?;
+                }
+                return Err(error.into());
+            }
+        };
+        let obtained = Obtained::by(&grant);
         let tx = self.store.begin().await?;
-        tx.link_attempts().delete(state_hash).await?;
-        Ok(tx.commit().await?)
+        tx.link_attempts()
+            .hold_grant(
+                &attempt.state_hash,
+                &obtained.held()?,
+                Timestamp::now().plus(TERM),
+            )
+            .await?;
+        fault::LINK_HOLD.before();
+        tx.commit().await?;
+        fault::LINK_HOLD.after();
+        Ok(obtained)
+    }
+
+    /// What an attempt holds.
+    async fn obtained(&self, attempt: &LinkAttempt) -> Result<Obtained, ServiceError> {
+        let held = self.store.link_attempts().open_grant(&attempt.state_hash).await?;
+        released(&held.ok_or_else(used_state)?)
     }
 
     async fn exchange(
@@ -354,22 +417,47 @@ impl Linking {
             }
         })?;
         let redirect = self.config.callback_url(&forge.config().name);
-        forge.exchange(code, &redirect, verifier.as_ref()).await
+        fault::LINK_EXCHANGE.before();
+        let grant = forge.exchange(code, &redirect, verifier.as_ref()).await;
+        fault::LINK_EXCHANGE.after();
+        grant
     }
 
-    /// Reads with the new token whom it speaks for. A token that cannot even say so is given back.
-    async fn identify(&self, forge: &Arc<dyn Forge>, grant: Grant) -> Result<Exchanged, ServiceError> {
-        match forge.account(&grant.access_token).await {
-            Ok(account) => {
-                let told = account.scopes.clone();
-                let tokens = tokens_of(&grant, || told.unwrap_or_default());
-                Ok(Exchanged { tokens, account })
-            }
+    /// Reads with the new token whom it speaks for. A token that may not even say so is given back; where the
+    /// forge could not be asked, it stays until it can.
+    async fn identify(
+        &self,
+        forge: &Arc<dyn Forge>,
+        attempt: &LinkAttempt,
+        obtained: Obtained,
+    ) -> Result<Exchanged, ServiceError> {
+        fault::LINK_ACCOUNT.before();
+        let account = forge.account(&obtained.tokens.access).await;
+        fault::LINK_ACCOUNT.after();
+        match account {
+            Ok(account) => Ok(obtained.of(account)),
             Err(error) => {
-                self.give_back(forge, &grant.access_token).await;
+                if !error.is_transient() {
+                    self.decline(attempt, &obtained).await?;
+                }
                 Err(error.into())
             }
         }
+    }
+
+    /// Has given back what an attempt holds.
+    async fn decline(&self, attempt: &LinkAttempt, obtained: &Obtained) -> Result<(), ServiceError> {
+        let tx = self.store.begin().await?;
+        // Of two answers, one counts.
+        if !tx.link_attempts().release_grant(&attempt.state_hash).await? {
+            return Err(used_state());
+        }
+        push_return(&tx, attempt.client, None, &obtained.tokens.access).await?;
+        fault::LINK_DECLINE.before();
+        tx.commit().await?;
+        fault::LINK_DECLINE.after();
+        self.outbox.up();
+        Ok(())
     }
 
     async fn ask(
@@ -380,26 +468,25 @@ impl Linking {
         before: Link,
         exchanged: &Exchanged,
     ) -> Result<LinkOutcome, ServiceError> {
-        let held = held(exchanged)?;
         let tx = self.store.begin().await?;
         tx.link_attempts()
-            .hold_grant(&attempt.state_hash, &held, Timestamp::now().plus(TERM))
+            .hold_grant(
+                &attempt.state_hash,
+                &exchanged.held()?,
+                Timestamp::now().plus(TERM),
+            )
             .await?;
+        fault::LINK_ASK.before();
         tx.commit().await?;
+        fault::LINK_ASK.after();
         Ok(LinkOutcome::OtherAccount(OtherAccount {
             pending: attempt.state_hash.clone(),
             namespace: namespace.name.clone(),
             forge: forge.config().display_name.clone(),
             old: before.login,
             new: exchanged.account.login.clone(),
+            sign_out: forge.sign_out_url(),
         }))
-    }
-
-    /// Gives a token back that nobody needs. Where that fails it ends by itself, or with the grant.
-    async fn give_back(&self, forge: &Arc<dyn Forge>, token: &SecretString) {
-        if let Err(error) = forge.revoke_token(token).await {
-            tracing::warn!(forge = %forge.config().name, error = error.kind(), "a token could not be given back");
-        }
     }
 
     async fn audit_failure(

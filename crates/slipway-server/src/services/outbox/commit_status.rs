@@ -1,5 +1,6 @@
 //! Showing at the provider how a build stands, as of now.
 
+use secrecy::SecretString;
 use slipway_forge::{ForgeError, RemoteRepositoryId, RepositoryKey, RepositoryPath};
 use slipway_store::OutboxRow;
 
@@ -13,12 +14,16 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
     };
     let source = worker.store.source_repositories().get(source).await?;
     let link = worker.forges.link_of(&source).await?;
-    let (forge, token) = worker.forges.for_link(&link).await?;
+    let (forge, mut token) = worker.forges.for_link(&link).await?;
     let path =
         RepositoryPath::new(&source.facts.owner, &source.facts.name).map_err(|error| Trouble::Never {
             why: error.to_string(),
         })?;
-    let shown = match forge.set_status(&token, &path, &sha, &status).await {
+    let show = |token: SecretString| {
+        let (forge, path, sha, status) = (&forge, &path, &sha, &status);
+        async move { forge.set_status(&token, path, sha, status).await }
+    };
+    let shown = match worker.forges.ask(&link, &mut token, show).await? {
         Err(ForgeError::Moved { .. } | ForgeError::NotFound { .. }) => {
             // It may be called differently now.
             let id = RemoteRepositoryId::from(source.facts.provider_id.as_str());

@@ -9,6 +9,7 @@ use super::{
     create_webhook::is_linked,
     repository::{self, Place},
 };
+use crate::fault;
 
 pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcome, Trouble> {
     let Some(resource) = repository::resource(worker, row).await? else {
@@ -29,7 +30,9 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
     };
     let tx = worker.store.begin().await?;
     repository::made(&tx, row, &resource, &place.source, remote.as_str()).await?;
+    fault::KEY_CREATED.before();
     tx.commit().await?;
+    fault::KEY_CREATED.after();
     Ok(Outcome::Settled)
 }
 
@@ -63,7 +66,10 @@ async fn add(
     {
         return Ok(key.id);
     }
-    Ok(forge.create_key(token, at, title, public_key).await?.id)
+    fault::KEY_CREATE.before();
+    let key = forge.create_key(token, at, title, public_key).await;
+    fault::KEY_CREATE.after();
+    Ok(key?.id)
 }
 
 /// What a person reads among a repository's deploy keys: whose it is.

@@ -12,6 +12,7 @@ use super::{
     repository::{self, Place},
     rotate_secret::good_until,
 };
+use crate::fault;
 
 pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcome, Trouble> {
     let Some(resource) = repository::resource(worker, row).await? else {
@@ -63,7 +64,9 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
             .want_compared(resource.source, Timestamp::now())
             .await?;
     }
+    fault::HOOK_CREATED.before();
     tx.commit().await?;
+    fault::HOOK_CREATED.after();
     Ok(Outcome::Settled)
 }
 
@@ -109,12 +112,14 @@ pub(super) async fn make(
             .into_iter()
             .find(|hook| hook.url == spec.url.as_str()),
     };
+    fault::HOOK_CREATE.before();
     let hook = match ours {
         // Its secret cannot be read back: it is set again.
-        Some(hook) => forge.update_hook(token, at, &hook.id, spec).await?,
-        None => forge.create_hook(token, at, spec).await?,
+        Some(hook) => forge.update_hook(token, at, &hook.id, spec).await,
+        None => forge.create_hook(token, at, spec).await,
     };
-    Ok(hook.id)
+    fault::HOOK_CREATE.after();
+    Ok(hook?.id)
 }
 
 pub(super) async fn is_linked(

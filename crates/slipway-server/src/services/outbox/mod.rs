@@ -12,6 +12,7 @@ mod redeliver;
 mod remove_deploy_key;
 mod remove_webhook;
 mod repository;
+mod return_token;
 mod revoke_credential;
 mod rotate_secret;
 
@@ -30,6 +31,7 @@ use super::{
 
 pub(crate) use observe_heads::push as push_observe;
 pub(crate) use redeliver::push as push_redeliver;
+pub(crate) use return_token::push as push_return;
 pub(crate) use revoke_credential::RevokeStep;
 
 /// After so many attempts, over about a day and a half, a row is given up.
@@ -38,6 +40,8 @@ const MAX_ATTEMPTS: i32 = 45;
 const MAX_PAUSE: Duration = Duration::from_hours(1);
 /// The longest that a forge may have us wait, whatever it says.
 const LONGEST_WISH: Duration = Duration::from_hours(2);
+/// How long a row waits for others before it looks again, if nobody tells it that they are done.
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
 /// How many rows are worked at once.
 const SIDE_BY_SIDE: i64 = 8;
 /// How long a replica has a row for itself: longer than its calls can take, at 30 seconds each.
@@ -125,6 +129,7 @@ impl OutboxWorker {
             OutboxKind::RemoveDeployKey => remove_deploy_key::run(self, row).await,
             OutboxKind::RevokeCredential => revoke_credential::run(self, row).await,
             OutboxKind::Redeliver => redeliver::run(self, row).await,
+            OutboxKind::ReturnToken => return_token::run(self, row).await,
             OutboxKind::ObserveHeads => observe_heads::run(self, row).await,
             OutboxKind::CommitStatus => commit_status::run(self, row).await,
         }
@@ -141,7 +146,7 @@ impl OutboxWorker {
             }
             Ok(Outcome::NotYet) => {
                 let tx = self.store.begin().await?;
-                tx.outbox().postpone(row.id, now.plus(MAX_PAUSE)).await?;
+                tx.outbox().postpone(row.id, now.plus(LOOK_AGAIN)).await?;
                 return tx.commit().await;
             }
             Err(Trouble::Later { why, until }) => (why, until),
@@ -173,6 +178,7 @@ impl OutboxWorker {
                 repository::left_behind(self, row, why).await
             }
             OutboxKind::RevokeCredential => revoke_credential::given_up(self, row, why).await,
+            OutboxKind::ReturnToken => return_token::given_up(self, row, why).await,
             // Both secrets stay good: which of them the provider has is not known.
             OutboxKind::RotateSecret
             | OutboxKind::Redeliver
@@ -233,6 +239,10 @@ impl From<NoToken> for Trouble {
         match error {
             NoToken::Store(error) => error.into(),
             NoToken::Renewal(error) => error.into(),
+            NoToken::Interrupted => Self::Later {
+                why: error.to_string(),
+                until: None,
+            },
             other => Self::Never {
                 why: other.to_string(),
             },

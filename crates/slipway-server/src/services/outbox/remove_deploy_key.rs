@@ -8,6 +8,7 @@ use super::{
     OutboxWorker, Outcome, Trouble,
     repository::{self, Place},
 };
+use crate::fault;
 
 pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcome, Trouble> {
     let Some(resource) = repository::resource(worker, row).await? else {
@@ -17,13 +18,15 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
         return Ok(Outcome::Done);
     }
     let place = repository::go(worker, &resource).await?;
-    if let Err(error) = remove(
+    fault::KEY_REMOVE.before();
+    let removed = remove(
         &place,
         resource.remote_id.as_deref(),
         resource.public_key.as_deref(),
     )
-    .await
-    {
+    .await;
+    fault::KEY_REMOVE.after();
+    if let Err(error) = removed {
         return Err(repository::failed_at(worker, &place, error).await);
     }
     repository::removed(worker, row, &resource).await?;

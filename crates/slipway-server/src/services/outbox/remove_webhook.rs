@@ -8,6 +8,7 @@ use super::{
     OutboxWorker, Outcome, Trouble,
     repository::{self, Place},
 };
+use crate::fault;
 
 pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcome, Trouble> {
     let Some(resource) = repository::resource(worker, row).await? else {
@@ -21,13 +22,15 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
         .hook_path
         .as_deref()
         .map(|path| worker.config.hook_url(path));
-    if let Err(error) = remove(
+    fault::HOOK_REMOVE.before();
+    let removed = remove(
         &place,
         resource.remote_id.as_deref(),
         url.as_ref().map(url::Url::as_str),
     )
-    .await
-    {
+    .await;
+    fault::HOOK_REMOVE.after();
+    if let Err(error) = removed {
         return Err(repository::failed_at(worker, &place, error).await);
     }
     repository::removed(worker, row, &resource).await?;

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use slipway_forge::{Forge, ForgeError, RemoteRepositoryId, Repository, RepositoryKey};
 use slipway_store::{Link, NewAct, OutboxRow, Resource, SourceRepository, StoreError, Tx};
-use slipway_types::forge::{ForgeKind, HealthReason, OutboxKind, ResourceKind, SourceState};
+use slipway_types::forge::{ForgeKind, HealthReason, ResourceKind, SourceState};
 
 use super::{OutboxWorker, Trouble};
-use crate::services::{
-    linked_forges::facts,
-    reach::{self, SLIPWAY},
-    resources::ResourceStep,
+use crate::{
+    fault,
+    services::{
+        linked_forges::facts,
+        reach::{self, SLIPWAY},
+        resources::ResourceStep,
+    },
 };
 
 /// A resource's place, and the means to do something there.
@@ -36,9 +39,14 @@ pub(super) async fn go(worker: &OutboxWorker, resource: &Resource) -> Result<Pla
     let link = worker.store.links().find(resource.link).await?;
     let link = link.ok_or_else(|| StoreError::NotFound("the link".to_owned()))?;
     let source = worker.store.source_repositories().get(resource.source).await?;
-    let (forge, token) = worker.forges.for_link(&link).await?;
+    let (forge, mut token) = worker.forges.for_link(&link).await?;
     let id = RemoteRepositoryId::from(source.facts.provider_id.as_str());
-    let repository = match forge.repository(&token, RepositoryKey::Id(&id)).await {
+    let ask = |token| {
+        let (forge, id) = (&forge, &id);
+        async move { forge.repository(&token, RepositoryKey::Id(id)).await }
+    };
+    let found = worker.forges.ask(&link, &mut token, ask).await?;
+    let repository = match found {
         Ok(repository) => repository,
         Err(error) => {
             reach::failed(&worker.store, &link, &source, &error, true).await?;
@@ -91,9 +99,7 @@ pub(super) async fn made(
 ) -> Result<(), StoreError> {
     let ours = tx.provider_resources().settle_active(resource.id, remote).await?;
     tx.outbox().done(row.id).await?;
-    tx.outbox()
-        .hasten(resource.link, OutboxKind::RevokeCredential)
-        .await?;
+    tx.outbox().hasten(resource.link).await?;
     let Some(reason) = repaired_reason(resource).filter(|_| ours) else {
         return Ok(());
     };
@@ -132,6 +138,9 @@ pub(super) async fn not_made(
         .settle_failed(step.resource, reason, why)
         .await?;
     tx.outbox().give_up(row.id, why).await?;
+    if let Some(link) = row.link {
+        tx.outbox().hasten(link).await?;
+    }
     tx.commit().await
 }
 
@@ -144,10 +153,11 @@ pub(super) async fn removed(
     let tx = worker.store.begin().await?;
     tx.provider_resources().settle_removed(resource.id).await?;
     tx.outbox().done(row.id).await?;
-    tx.outbox()
-        .hasten(resource.link, OutboxKind::RevokeCredential)
-        .await?;
-    tx.commit().await
+    tx.outbox().hasten(resource.link).await?;
+    fault::RESOURCE_REMOVED.before();
+    tx.commit().await?;
+    fault::RESOURCE_REMOVED.after();
+    Ok(())
 }
 
 /// Settles a resource that could not be removed, naming the place to do it by hand.
@@ -171,9 +181,7 @@ pub(super) async fn left_behind(worker: &OutboxWorker, row: &OutboxRow, why: &st
         .settle_left_behind(resource.id, &detail)
         .await?;
     tx.outbox().give_up(row.id, &detail).await?;
-    tx.outbox()
-        .hasten(resource.link, OutboxKind::RevokeCredential)
-        .await?;
+    tx.outbox().hasten(resource.link).await?;
     tx.commit().await
 }
 

@@ -13,7 +13,7 @@ use slipway_types::{
 };
 
 use super::{OutboxWorker, Outcome, Trouble};
-use crate::services::forges::NoToken;
+use crate::{fault, services::forges::NoToken};
 
 /// The particulars.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,11 +58,13 @@ async fn revoke(worker: &OutboxWorker, step: &RevokeStep) -> Result<Revocation, 
         Err(NoToken::Expired) => return Ok(Revocation::AlreadyGone),
         Err(error) => return Err(error.into()),
     };
+    fault::REVOKE.before();
     let revoked = if step.grant {
         forge.revoke_grant(&token).await
     } else {
         forge.revoke_token(&token).await
     };
+    fault::REVOKE.after();
     match revoked {
         Err(OauthError::Forge(ForgeError::Unauthorized { .. })) => Ok(Revocation::AlreadyGone),
         other => Ok(other?),
@@ -105,7 +107,10 @@ async fn let_go(
         None => tx.outbox().done(row.id).await?,
         Some(why) => tx.outbox().give_up(row.id, why).await?,
     }
-    tx.commit().await
+    fault::UNLINKED.before();
+    tx.commit().await?;
+    fault::UNLINKED.after();
+    Ok(())
 }
 
 /// The access could not be ended from here: the tokens are erased all the same, and the place is named.

@@ -446,6 +446,7 @@ pub async fn callback(
                     &Done::default(),
                 ),
                 action: format!("/settings/linked-accounts/{forge}/answer"),
+                sign_out: other.sign_out.into(),
                 namespace: other.namespace.to_string(),
                 forge: other.forge,
                 old: other.old,
@@ -466,25 +467,30 @@ async fn outcome(
     query: &str,
     error: ServiceError,
 ) -> Result<Response, Failure> {
-    let retry = format!("/settings/linked-accounts/{forge}/callback?{query}");
-    let alert = match &error {
-        ServiceError::Oauth(OauthError::Forge(cause)) if cause.is_transient() => {
-            Alert::bad("The provider could not be reached.")
-                .line("Nothing has changed. What you granted is still good for some minutes.")
-                .fix("Try again", retry)
-        }
-        ServiceError::Oauth(_) | ServiceError::Forge(_) | ServiceError::Conflict { .. } => {
-            let failure = Failure::from(error);
-            failure.log();
-            let mut alert = Alert::bad("Nothing was linked.").line(failure.why);
-            if let Some(reason) = failure.reason {
-                alert = alert.line(format!("Reason: {reason}"));
-            }
-            return page(app, who, who.name(), &Done::default(), vec![alert]).await;
-        }
+    let again = match &error {
+        ServiceError::Oauth(OauthError::Forge(cause)) | ServiceError::Forge(cause) => cause.is_transient(),
+        ServiceError::Oauth(_) | ServiceError::Conflict { .. } => false,
         _ => return Err(error.into()),
     };
-    page(app, who, who.name(), &Done::default(), vec![alert]).await
+    let failure = Failure::from(error);
+    failure.log();
+    let mut alert = if again {
+        Alert::bad("The provider could not be reached.")
+            .line(failure.why)
+            .line("Nothing has changed. What you granted is still good for some minutes.")
+            .fix(
+                "Try again",
+                format!("/settings/linked-accounts/{forge}/callback?{query}"),
+            )
+    } else {
+        Alert::bad("Nothing was linked.").line(failure.why)
+    };
+    if let Some(reason) = failure.reason {
+        alert = alert.line(format!("Reason: {reason}"));
+    }
+    let namespace = app.linking.whose(&who.caller, query).await?;
+    let namespace = namespace.as_ref().unwrap_or_else(|| who.name());
+    page(app, who, namespace, &Done::default(), vec![alert]).await
 }
 
 /// Whether the other account shall replace the one before.

@@ -192,6 +192,8 @@ pub struct ReplaceLinkPage {
     pub new: String,
     /// Where it posts to.
     pub action: String,
+    /// The provider's page for signing out.
+    pub sign_out: String,
     /// Names the exchange that is waiting for an answer.
     pub pending: String,
 }

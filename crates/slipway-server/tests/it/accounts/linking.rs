@@ -238,6 +238,7 @@ async fn another_account_replaces_the_one_before_only_after_a_yes() {
             .is_none()
     );
     assert_eq!(world.current_link(&slug("ada")).await.unwrap().login, "octo");
+    world.settle().await;
     assert_eq!(world.valid_tokens().len(), 1, "the new token was given back");
     assert_eq!(
         kind(world.linking.answer(&ada, &asked.pending, true).await),
@@ -264,7 +265,102 @@ async fn one_account_serves_two_namespaces_with_one_token() {
     let theirs = world.link(&ada, &org, "octo").await;
 
     assert_eq!(own.credential, theirs.credential);
+    world.settle().await;
     assert_eq!(world.valid_tokens().len(), 1, "the second token was given back");
+}
+
+/// A crash, or a provider that went away, between the exchange and the link.
+#[tokio::test]
+async fn coming_back_again_goes_on_with_what_the_exchange_gave() {
+    let world = World::github().await;
+    let ada = world.administrator().await;
+    let back = world.authorized(&ada, &slug("ada"), "octo").await;
+    let provider = world.providers.list().await.unwrap()[0].record.id;
+    let mut away = world.form();
+    away.api_url = "http://127.0.0.1:1/api/v3".parse().unwrap();
+    world.providers.change(&ada, provider, &away).await.unwrap();
+    assert_eq!(kind(world.back(&ada, &back).await), "unreachable");
+    assert_eq!(world.valid_tokens().len(), 1, "the code was exchanged");
+    let elsewhere = world.sign_in("ada").await;
+    assert_eq!(kind(world.back(&elsewhere, &back).await), "state_foreign");
+
+    world
+        .providers
+        .change(&ada, provider, &world.form())
+        .await
+        .unwrap();
+    world.back(&ada, &back).await.unwrap();
+    world.settle().await;
+    assert_eq!(world.valid_tokens().len(), 1);
+    assert_eq!(kind(world.back(&ada, &back).await), "state_used");
+}
+
+#[tokio::test]
+async fn what_nobody_comes_back_for_is_given_back() {
+    let world = World::github().await;
+    let ada = world.administrator().await;
+    world.link(&ada, &slug("ada"), "octo").await;
+    let back = world.authorized(&ada, &slug("ada"), "mona").await;
+    let LinkOutcome::OtherAccount(asked) = world.back(&ada, &back).await.unwrap() else {
+        panic!("nobody was asked");
+    };
+    assert_eq!(world.valid_tokens().len(), 2);
+    // Signing out ends the question, not what it holds.
+    world
+        .accounts
+        .end_session(&ada, ada.session().unwrap())
+        .await
+        .unwrap();
+    let held = world
+        .store()
+        .link_attempts()
+        .open_grant(&asked.pending)
+        .await
+        .unwrap();
+    let tx = world.store().begin().await.unwrap();
+    let past = Timestamp::now().minus(Duration::from_secs(1));
+    tx.link_attempts()
+        .hold_grant(&asked.pending, &held.unwrap(), past)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+
+    assert_eq!(world.linking.sweep().await.unwrap(), 1);
+    world.settle().await;
+    assert_eq!(world.valid_tokens().len(), 1);
+}
+
+/// linked-accounts.md: "on replacement the keys are made anew under the new token before the old one is given up".
+#[tokio::test]
+async fn a_wider_token_replaces_a_narrower_one_and_its_keys() {
+    let world = World::github().await;
+    let ada = world.administrator().await;
+    let narrow = world
+        .linking
+        .start(&ada, &slug("ada"), "github", false)
+        .await
+        .unwrap();
+    let mut browser = world.browser("octo").await;
+    let back = browser.authorize_only(narrow.as_str(), &["repo"]).await.unwrap();
+    world.back(&ada, &query(&back)).await.unwrap();
+    let source = world.source("octo/app").await;
+    let repository = world.repository(&slug("ada"), "app").await;
+    world
+        .configure(&ada, &slug("ada"), &repository, "octo/app")
+        .await
+        .unwrap();
+    world.settle().await;
+    let before = source.keys();
+    assert_eq!(before.len(), 1);
+
+    world.link(&ada, &slug("ada"), "octo").await;
+    world.settle().await;
+    let after = source.keys();
+    assert_eq!(after.len(), 1, "{after:?}");
+    assert_ne!(after[0].key, before[0].key, "made anew under the new token");
+    assert_eq!(world.valid_tokens().len(), 1, "the narrow one was given back");
+    let link = world.current_link(&slug("ada")).await.unwrap();
+    assert_eq!(link.health, Health::Healthy);
 }
 
 #[tokio::test]

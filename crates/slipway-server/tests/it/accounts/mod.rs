@@ -88,7 +88,7 @@ impl World {
         let callback = config.callback_url(kind.as_str());
         let client = provider.register_client(NewOAuthClient::new("Slipway", callback.as_str()));
         let bells = Bells::default();
-        let forges = Forges::new(store.clone(), HttpClient::new().unwrap());
+        let forges = Forges::new(store.clone(), HttpClient::new(["127.0.0.1".to_owned()]).unwrap());
         let ask: Arc<dyn AskForge> = Arc::new(LinkedForges::new(store.clone(), forges.clone()));
         let observe = Observe::new(store.clone(), Arc::clone(&ask), bells.clone());
         let decide = Decide::new(store.clone(), ask, bells.clone());

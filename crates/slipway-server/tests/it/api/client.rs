@@ -101,6 +101,7 @@ impl Site {
         let database = slipway_store::testing::on_sqlite().await;
         let settings = Settings {
             public_url: PUBLIC_URL.parse().unwrap(),
+            allow_private_hosts: vec!["127.0.0.1".to_owned()],
             forges,
         };
         let app = App::new(database.store.clone(), settings).await.unwrap();

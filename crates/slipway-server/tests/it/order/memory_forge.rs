@@ -48,7 +48,7 @@ impl MemoryForge {
         };
         Self {
             memory: Arc::default(),
-            github: connect(config, HttpClient::new().unwrap()),
+            github: connect(config, HttpClient::new(["127.0.0.1".to_owned()]).unwrap()),
         }
     }
 

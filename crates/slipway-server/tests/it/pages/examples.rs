@@ -982,6 +982,7 @@ pub(super) fn replace_link() -> String {
         old: "ops-builder".into(),
         new: "dockhand".into(),
         action: "/settings/linked-accounts/github/replace".into(),
+        sign_out: "https://github.com/logout".into(),
         pending: "PENDING".into(),
     })
 }

@@ -1,0 +1,395 @@
+//! `kill -9` at every step of linking, making and removing, refreshing and unlinking.
+//!
+//! For each fault point of the server: the server is told to die there, somebody does what leads there, the server
+//! dies, is started again, and the person does what a person would do then (load the page again, or begin again).
+//! After that, what Slipway says it keeps at the provider is compared with what the provider holds. What is there
+//! beyond that is an orphan.
+
+use std::{path::Path, time::Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use reqwest::Method;
+use serde_json::json;
+use slipway_devforge::Kind;
+
+use crate::{Linked, Person, Rule, World, story::Account};
+
+/// What leads to fault points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// An account is linked for the first time.
+    Link,
+    /// It is linked for a second namespace.
+    Share,
+    /// Somebody comes back as somebody else.
+    OtherAccount,
+    /// A repository is configured.
+    Configure,
+    /// The tokens are renewed.
+    Refresh,
+    /// The link is taken apart: the beginning and the end of it.
+    Unlink,
+    /// The link is taken apart: what Slipway made goes.
+    Remove,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// At how many points the server died.
+    pub fault_points: usize,
+    /// After how many of them everything came to be as it should.
+    pub converged: usize,
+    /// How many hooks, keys and tokens the provider held that Slipway did not know of.
+    pub orphans: usize,
+    /// What went wrong, by point.
+    pub troubles: Vec<String>,
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "fault_points={} converged={} orphans={}",
+            self.fault_points, self.converged, self.orphans
+        )
+    }
+}
+
+/// The provider made a token, and its answer was lost with the process. Nobody can give such a token back by itself;
+/// it ends with the grant.
+const LOSING_A_TOKEN: [&str; 2] = ["link.exchange.after", "link.hold.before"];
+/// The refresh token is spent, and the new one was lost with the process: linking again mends it.
+const LOSING_THE_REFRESH: [&str; 2] = ["refresh.call.after", "refresh.keep.before"];
+
+impl Act {
+    /// All.
+    pub const ALL: [Self; 7] = [
+        Self::Link,
+        Self::Share,
+        Self::OtherAccount,
+        Self::Configure,
+        Self::Refresh,
+        Self::Unlink,
+        Self::Remove,
+    ];
+
+    /// The steps on the way of it, in order; each has a fault point before and one after it.
+    pub const fn steps(self) -> &'static [&'static str] {
+        match self {
+            Self::Link => &[
+                "link.start",
+                "link.consume",
+                "link.exchange",
+                "link.hold",
+                "link.account",
+                "link.owners",
+                "link.finish",
+            ],
+            Self::Share => &["link.check", "token.return", "token.returned"],
+            Self::OtherAccount => &["link.ask", "link.decline"],
+            Self::Configure => &[
+                "configure.save",
+                "hook.create",
+                "hook.created",
+                "key.create",
+                "key.created",
+            ],
+            Self::Refresh => &["refresh.claim", "refresh.call", "refresh.keep"],
+            Self::Unlink => &["unlink.decide", "unlink.revoke", "unlink.let_go"],
+            Self::Remove => &["hook.remove", "key.remove", "resource.removed"],
+        }
+    }
+
+    /// Its fault points.
+    pub fn points(self) -> impl Iterator<Item = String> {
+        let sides = |step: &&str| ["before", "after"].map(|side| format!("{step}.{side}"));
+        self.steps().iter().flat_map(sides)
+    }
+
+    const fn kind(self) -> Kind {
+        match self {
+            Self::Refresh => Kind::Bitbucket,
+            _ => Kind::GitHub,
+        }
+    }
+}
+
+/// Dies at every point of these acts, in one world for each act.
+///
+/// # Errors
+/// When a world cannot be made. What goes wrong at a point is in the outcome.
+pub async fn run(program: &Path, acts: &[Act]) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    for act in acts {
+        let chaos = Chaos::begin(program, *act).await?;
+        for point in act.points() {
+            let began = Instant::now();
+            let came = match chaos.die_at(&point).await {
+                Ok(0) => "converged".to_owned(),
+                Ok(orphans) => {
+                    outcome.orphans += orphans;
+                    format!("{orphans} orphans")
+                }
+                Err(error) => format!("{error:#}"),
+            };
+            eprintln!("{point}: {came} ({:.1} s)", began.elapsed().as_secs_f32());
+            outcome.fault_points += 1;
+            if came == "converged" {
+                outcome.converged += 1;
+            } else {
+                outcome.troubles.push(format!("{point}: {came}"));
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+struct Chaos {
+    act: Act,
+    world: World,
+    /// The administrator, not signed in at the provider in this browser.
+    person: Person,
+    /// Somebody else at the provider.
+    mona: Account,
+}
+
+impl Chaos {
+    async fn begin(program: &Path, act: Act) -> Result<Self> {
+        let linked: &[Kind] = match act {
+            Act::Link => &[],
+            Act::Refresh => &[Kind::Bitbucket],
+            _ => &[Kind::GitHub],
+        };
+        let world = World::of(program)
+            .linked(linked)
+            .option("--slots", "0")
+            .start()
+            .await?;
+        world
+            .forge
+            .github()
+            .create_user("mona", "Mona", "monas password")?;
+        world
+            .api
+            .post("/organizations", &json!({ "name": "acme" }))
+            .await?;
+        if matches!(act, Act::Refresh | Act::Unlink | Act::Remove) {
+            world.repository(act.kind()).create().await?;
+        }
+        let person = world.person.elsewhere().await?;
+        Ok(Self {
+            act,
+            world,
+            person,
+            mona: Account::new("mona", "monas password"),
+        })
+    }
+
+    /// Dies there, comes back, and says how many orphans there are then.
+    async fn die_at(&self, point: &str) -> Result<usize> {
+        let orphans = match self.act {
+            Act::Link => self.link(point, "ada").await?,
+            Act::Share => self.link(point, "acme").await?,
+            Act::OtherAccount => self.other_account(point).await?,
+            Act::Configure => self.configure(point).await?,
+            Act::Refresh => self.refresh(point).await?,
+            Act::Unlink | Act::Remove => self.unlink(point).await?,
+        };
+        Ok(orphans)
+    }
+
+    /// The server is started so that it dies at `point`; `act` leads it there; it is started again.
+    async fn crash<T>(&self, point: &str, act: impl AsyncFnOnce() -> Result<T>) -> Result<Option<T>> {
+        let serve = &self.world.serve;
+        serve.start_with(&[("SLIPWAY_FAULT_POINT", point)]).await?;
+        // It breaks off, or was answered before the server came to the point.
+        let done = act().await.ok();
+        let status = serve
+            .ended()
+            .await
+            .with_context(|| format!("nothing led to {point}"))?;
+        ensure!(!status.success(), "the server ended by itself: {status}");
+        serve.start().await?;
+        Ok(done)
+    }
+
+    async fn link(&self, point: &str, namespace: &str) -> Result<usize> {
+        let (world, kind) = (&self.world, Kind::GitHub);
+        let person = &self.person;
+        let before = world.valid_tokens(kind);
+        let back = std::sync::Mutex::new(None);
+        self.crash(point, async || {
+            let granted = world.granted(person, kind, namespace, &world.account).await?;
+            *lock(&back) = Some(granted.clone());
+            person.visitor.open(&granted).await
+        })
+        .await?;
+        // Once more the same page; where that does not do, once more from the beginning.
+        let back = lock(&back).take();
+        if let Some(back) = back {
+            person.visitor.get(&back).await?;
+        }
+        if world.link_of(namespace, kind).await?.is_null() {
+            let back = world.granted(person, kind, namespace, &world.account).await?;
+            person.visitor.open(&back).await?;
+        }
+        world.settled().await?;
+        let link = world.link_of(namespace, kind).await?;
+        ensure!(link["health"] == "healthy", "the link is {link}");
+        let lost = usize::from(LOSING_A_TOKEN.contains(&point));
+        let mut orphans = world.valid_tokens(kind).saturating_sub(1 + lost);
+        self.unlink_namespace(namespace).await?;
+        // What was lost ends with the grant.
+        orphans += world.valid_tokens(kind).saturating_sub(before);
+        Ok(orphans)
+    }
+
+    async fn other_account(&self, point: &str) -> Result<usize> {
+        let (world, kind) = (&self.world, Kind::GitHub);
+        let person = &self.person;
+        let back = std::sync::Mutex::new(None);
+        self.crash(point, async || {
+            let granted = world.granted(person, kind, "ada", &self.mona).await?;
+            *lock(&back) = Some(granted.clone());
+            let asked = person.visitor.open(&granted).await?;
+            let form = asked.form("form[action$='/answer']")?.set("replace", "no");
+            person.visitor.submit(&form).await
+        })
+        .await?;
+        let back = lock(&back).take();
+        let page = person.visitor.get(back.context("nobody was sent back")?).await?;
+        if let Ok(form) = page.form("form[action$='/answer']") {
+            person.visitor.submit(&form.set("replace", "no")).await?.ok()?;
+        }
+        world.settled().await?;
+        ensure!(
+            world.link_of("ada", kind).await?["account"] == "ada",
+            "replaced without a yes"
+        );
+        Ok(world.valid_tokens(kind).saturating_sub(1))
+    }
+
+    async fn configure(&self, point: &str) -> Result<usize> {
+        let world = &self.world;
+        // Nobody builds here.
+        let rule = Rule::branch("main", "latest").without_autobuild();
+        let linked = world.repository(Kind::GitHub).rule(rule).create_source().await?;
+        let source = linked.source.full_name()?;
+        let save = async || {
+            world
+                .person
+                .configure(&linked.name, linked.kind, &source, &linked.configuration)
+                .await
+        };
+        self.crash(point, save).await?;
+        let path = format!("/repositories/{}/configuration", linked.name);
+        let there = world.api.call(Method::GET, &path, None).await?;
+        if there.status == reqwest::StatusCode::NOT_FOUND {
+            save().await?;
+        }
+        world.settled().await?;
+        self.holds_one_of_each(&linked).await
+    }
+
+    async fn refresh(&self, point: &str) -> Result<usize> {
+        let (world, kind) = (&self.world, Kind::Bitbucket);
+        let check = async || {
+            world
+                .api
+                .post("/namespaces/ada/links/bitbucket/check", &json!({}))
+                .await
+        };
+        self.crash(point, async || {
+            world.forge.provider(kind).expire_tokens();
+            check().await
+        })
+        .await?;
+        let link = check().await?;
+        if LOSING_THE_REFRESH.contains(&point) {
+            ensure!(
+                link["health"] == "broken" && link["health_reason"] == "token_expired",
+                "the loss is not told: {link}"
+            );
+            let back = world.granted(&self.person, kind, "ada", &world.account).await?;
+            self.person.visitor.open(&back).await?;
+        }
+        world.settled().await?;
+        let link = check().await?;
+        ensure!(link["health"] == "healthy", "the link is {link}");
+        let mut orphans = 0;
+        for source in world.forge.provider(kind).repositories() {
+            ensure!(
+                !source.hooks().is_empty() && !source.keys().is_empty(),
+                "a hook or a key is gone"
+            );
+            orphans += source.hooks().len() - 1 + source.keys().len() - 1;
+        }
+        Ok(orphans)
+    }
+
+    async fn unlink(&self, point: &str) -> Result<usize> {
+        let (world, kind) = (&self.world, Kind::GitHub);
+        let delete = async || {
+            let path = "/namespaces/ada/links/github?revoke_grant=true";
+            world.api.call(Method::DELETE, path, None).await
+        };
+        self.crash(point, delete).await?;
+        if world.link_of("ada", kind).await?["state"] == "linked" {
+            delete().await?;
+        }
+        world.settled().await?;
+        let ledger = world.api.get("/namespaces/ada/links/github/ledger").await?;
+        ensure!(
+            ledger["finished"] == true && ledger["remaining"] == 0,
+            "the ledger says {ledger}"
+        );
+        let left = |source: &slipway_devforge::Repository| source.hooks().len() + source.keys().len();
+        let sources = world.forge.provider(kind).repositories();
+        let orphans = sources.iter().map(left).sum::<usize>() + world.valid_tokens(kind);
+
+        let back = world.granted(&self.person, kind, "ada", &world.account).await?;
+        self.person.visitor.open(&back).await?;
+        world.settled().await?;
+        Ok(orphans)
+    }
+
+    async fn unlink_namespace(&self, namespace: &str) -> Result<()> {
+        let path = format!("/namespaces/{namespace}/links/github?revoke_grant=true");
+        let answer = self.world.api.call(Method::DELETE, &path, None).await?;
+        ensure!(answer.status.is_success(), "{}", answer.text);
+        self.world.settled().await
+    }
+
+    /// One hook, one key, both as Slipway says, and the hook works: a push is told with a secret that Slipway knows.
+    async fn holds_one_of_each(&self, linked: &Linked<'_>) -> Result<usize> {
+        let world = &self.world;
+        let preview = world.api.get("/namespaces/ada/links/github/unlink").await?;
+        let source = linked.source.full_name()?;
+        let sources = preview["sources"].as_array().context("no sources")?;
+        let Some(kept) = sources.iter().find(|kept| kept["path"] == source.as_str()) else {
+            bail!("Slipway knows nothing of {source}: {preview}");
+        };
+        ensure!(
+            kept["webhook"] == true && kept["deploy_key"] == true,
+            "Slipway says {kept}"
+        );
+        let (hooks, keys) = (linked.source.hooks(), linked.source.keys());
+        ensure!(
+            !hooks.is_empty() && !keys.is_empty(),
+            "a hook or a key is missing"
+        );
+        linked.push_word("main", "heard").await?;
+        let told = world.forge.deliveries().log();
+        let told = told
+            .iter()
+            .rfind(|told| told.repository_id == linked.source.id() && told.event == "push");
+        let answer = told.and_then(slipway_devforge::Delivery::status);
+        ensure!(answer == Some(202), "the push was answered with {answer:?}");
+        Ok(hooks.len() - 1 + keys.len() - 1)
+    }
+}
+
+fn lock<T>(of: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
