@@ -344,11 +344,14 @@ db_test! {
         let expired = store.link_attempts().expired(Timestamp::now()).await.unwrap();
         assert_eq!(expired.iter().map(|it| it.state_hash.as_str()).collect::<Vec<_>>(), ["late"]);
 
-        // Ending the browser session ends what was begun in it.
+        // Ending the browser session ends what was begun in it, but loses no token.
         let tx = store.begin().await.unwrap();
         tx.sessions().end(ada, session).await.unwrap();
+        assert_eq!(tx.link_attempts().find("good").await.unwrap().unwrap().session, None);
+        assert!(tx.link_attempts().release_grant("good").await.unwrap());
+        assert!(!tx.link_attempts().release_grant("good").await.unwrap());
         tx.commit().await.unwrap();
-        assert!(store.link_attempts().find("good").await.unwrap().is_none());
+        assert!(store.link_attempts().open_grant("good").await.unwrap().is_none());
     }
 
     async fn health_and_owners_are_what_was_seen_last(store: Store) {
