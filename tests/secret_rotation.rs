@@ -8,13 +8,14 @@ use slipway_testing::{Kind, Linked, Rule, World, until};
 
 use crate::SLIPWAY;
 
-async fn busy(world: &World, kind: Kind) -> Result<Linked<'_>> {
-    world
-        .repository(kind)
-        .file("word", "first\n")
-        .rule(Rule::branch("main", "latest"))
-        .create()
-        .await
+/// A repository at each provider. Nothing builds, so they are made before the first push waits for a builder.
+async fn both(world: &World) -> Result<Vec<Linked<'_>>> {
+    let mut both = Vec::new();
+    for kind in [Kind::GitHub, Kind::Bitbucket] {
+        let new = world.repository(kind).file("word", "first\n");
+        both.push(new.rule(Rule::branch("main", "latest")).create().await?);
+    }
+    Ok(both)
 }
 
 fn secret(linked: &Linked<'_>) -> Result<String> {
@@ -62,8 +63,7 @@ async fn last_build_is_of(linked: &Linked<'_>, commit: &str) -> Result<()> {
 #[tokio::test]
 async fn no_delivery_is_lost_while_a_secret_is_exchanged() -> Result<()> {
     let world = World::of(SLIPWAY).option("--slots", "0").start().await?;
-    for kind in [Kind::GitHub, Kind::Bitbucket] {
-        let linked = busy(&world, kind).await?;
+    for linked in both(&world).await? {
         let before = secret(&linked)?;
         linked.push_word("main", "before").await?;
 
@@ -105,8 +105,7 @@ async fn no_delivery_is_lost_while_a_secret_is_exchanged() -> Result<()> {
 #[tokio::test]
 async fn an_exchange_goes_on_after_a_crash() -> Result<()> {
     let world = World::of(SLIPWAY).option("--slots", "0").start().await?;
-    for kind in [Kind::GitHub, Kind::Bitbucket] {
-        let linked = busy(&world, kind).await?;
+    for linked in both(&world).await? {
         let before = secret(&linked)?;
         let page = world
             .person
