@@ -114,6 +114,7 @@ async fn access_that_an_organization_takes_away_blocks_its_builds_until_it_is_gi
 
     // The owner approves: all comes back by itself, the missed push too.
     github.approve_app("acme", &client, true)?;
+    check_link(&world).await?;
     let link = check_link(&world).await?;
     assert_eq!(link["health"], "healthy", "{link}");
     assert_eq!(reach(&world, "acme").await?, "granted");

@@ -49,6 +49,11 @@ pub(super) async fn failed(
     let Some(reason) = reason_of(error, itself) else {
         return Ok(());
     };
+    // Providers say "not found" to a token that may not see it, too.
+    if reason == HealthReason::RepositoryAccessLost && link.health_reason == Some(HealthReason::ScopesMissing)
+    {
+        return Ok(());
+    }
     let tx = store.begin().await?;
     let detail = error.to_string();
     // Only a `deleted` event tells the two apart, and what it said stays true.

@@ -11,7 +11,7 @@ use slipway_forge::{Forge, ForgeError, Hook, RemoteRepositoryId, Repository, Rep
 use slipway_store::{Configuration, Link, Resource, SourceRepository, StoreError, Tx};
 use slipway_types::{
     Timestamp,
-    forge::{HealthReason, ResourceKind, ResourceState},
+    forge::{HealthReason, LinkState, ResourceKind, ResourceState},
     rule::{ConfigurationState, DeliveryMode},
 };
 use url::Url;
@@ -54,6 +54,9 @@ impl HealthCheck {
             Err(error) => return self.unreadable(link, source, error, true).await,
         };
         let tx = self.store.begin().await?;
+        if !is_linked(&tx, link).await? {
+            return Ok(());
+        }
         reach::reached(&tx, source, &facts(&there)).await?;
         let configurations: Vec<Configuration> = tx
             .configurations()
@@ -124,9 +127,9 @@ impl HealthCheck {
         may_repair: bool,
     ) -> Result<(), ServiceError> {
         let tx = self.store.begin().await?;
-        // What a person or the outbox has done to it meanwhile counts more than what was read before.
+        // What a person or the outbox has done meanwhile counts more than what was read before.
         let now = tx.provider_resources().find(resource.id).await?;
-        if now.as_ref() != Some(resource) {
+        if now.as_ref() != Some(resource) || !is_linked(&tx, link).await? {
             return Ok(());
         }
         if resource.state == ResourceState::Active {
@@ -170,6 +173,13 @@ impl HealthCheck {
             .await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// Whether the link is in use still: nothing is wanted for one that is being taken apart. It stays so until the end of
+/// the transaction.
+async fn is_linked(tx: &Tx, link: &Link) -> Result<bool, StoreError> {
+    let now = tx.links().lock(link.id).await?;
+    Ok(now.is_some_and(|now| now.state == LinkState::Linked))
 }
 
 /// Wants what configurations need and nothing serves: after a repository came back that was gone.
