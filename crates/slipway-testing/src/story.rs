@@ -189,6 +189,10 @@ impl Person {
                 .set("password", account.password.expose_secret());
             page = self.visitor.submit(&form).await?.ok()?;
         }
+        // Somebody is signed in there already, and the provider asks who shall act.
+        if let Ok(form) = page.form("form[action='/login/select_account']") {
+            page = self.visitor.submit(&form).await?.ok()?;
+        }
         let Ok(form) = page.form("form#consent") else {
             // Authorized before: the provider sent us back at once.
             return Ok(page);
