@@ -49,7 +49,9 @@ async fn failed_deliveries_are_asked_for_again_and_built_once() -> Result<()> {
         .map(|build| (build.commit.as_str(), build.cause.as_str()))
         .collect();
     assert_eq!(built, [(main.as_str(), "push"), (dev.as_str(), "reconciled")]);
-    for delivery in linked.deliveries().await?.iter().take(3) {
+    // The webhook failed, so it was set again and tried out, too: that is a ping.
+    let deliveries = linked.deliveries().await?;
+    for delivery in deliveries.iter().filter(|one| one["event"] == "push").take(3) {
         assert_eq!(delivery["changes"][0]["result"], "head_unchanged", "{delivery}");
     }
     Ok(())
