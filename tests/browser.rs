@@ -6,6 +6,10 @@ use std::{process::Stdio, time::Duration};
 use anyhow::{Context as _, Result, bail};
 use fantoccini::{Client, ClientBuilder, Locator, wd::Capabilities};
 use hyper_util::client::legacy::connect::HttpConnector;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use slipway_testing::{Kind, World, samples, until};
@@ -19,7 +23,24 @@ struct Browser {
     driver: String,
     http: reqwest::Client,
     _process: Child,
-    _profile: tempfile::TempDir,
+    profile: tempfile::TempDir,
+}
+
+impl Drop for Browser {
+    /// The driver alone, when it is killed, leaves Chromium running, which it has put into a group of its own. Its
+    /// profile tells which one is ours.
+    fn drop(&mut self) {
+        let ours = format!("--user-data-dir={}", self.profile.path().display());
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            if line.split(|byte| *byte == 0).any(|word| word == ours.as_bytes()) {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+        }
+    }
 }
 
 impl Browser {
@@ -65,7 +86,7 @@ impl Browser {
             driver,
             http,
             _process: process,
-            _profile: profile,
+            profile,
         })
     }
 
