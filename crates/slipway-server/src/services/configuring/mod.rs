@@ -284,6 +284,23 @@ impl Configuring {
         Ok(saved)
     }
 
+    /// Begins to change a repository's configuration, for whoever may do so much with it.
+    async fn begin_on(
+        &self,
+        caller: &Caller,
+        namespace: &SlugName,
+        repository: &SlugName,
+        level: Level,
+    ) -> Result<(Tx, Granted, Configuration), ServiceError> {
+        let granted = self
+            .access
+            .repository(caller, namespace, repository, level)
+            .await?;
+        let tx = self.store.begin().await?;
+        let there = tx.configurations().of_repository(granted.repository.id).await?;
+        Ok((tx, granted, there.ok_or(NO_CONFIGURATION)?))
+    }
+
     /// *Delete build configuration*, with its rules, variables and triggers. The last configuration of a source
     /// repository takes hook and key with it. Images and builds stay.
     ///
@@ -295,16 +312,7 @@ impl Configuring {
         namespace: &SlugName,
         repository: &SlugName,
     ) -> Result<(), ServiceError> {
-        let granted = self
-            .access
-            .repository(caller, namespace, repository, Level::Owner)
-            .await?;
-        let tx = self.store.begin().await?;
-        let there = tx
-            .configurations()
-            .of_repository(granted.repository.id)
-            .await?
-            .ok_or(NO_CONFIGURATION)?;
+        let (tx, granted, there) = self.begin_on(caller, namespace, repository, Level::Owner).await?;
         tx.configurations().delete(there.id).await?;
         release(&tx, there.source).await?;
         tx.audit()

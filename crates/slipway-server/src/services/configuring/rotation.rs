@@ -12,7 +12,7 @@ use slipway_types::{
     rights::Level,
 };
 
-use super::{Configuring, NO_CONFIGURATION, about};
+use super::{Configuring, about};
 use crate::services::{Caller, ServiceError, resources};
 
 impl Configuring {
@@ -27,16 +27,7 @@ impl Configuring {
         namespace: &SlugName,
         repository: &SlugName,
     ) -> Result<(), ServiceError> {
-        let granted = self
-            .access
-            .repository(caller, namespace, repository, Level::Admin)
-            .await?;
-        let tx = self.store.begin().await?;
-        let there = tx
-            .configurations()
-            .of_repository(granted.repository.id)
-            .await?
-            .ok_or(NO_CONFIGURATION)?;
+        let (tx, granted, there) = self.begin_on(caller, namespace, repository, Level::Admin).await?;
         let source = tx.source_repositories().get(there.source).await?;
         let link = tx.links().current(source.namespace, source.forge).await?;
         let link = link.ok_or_else(no_webhook)?;

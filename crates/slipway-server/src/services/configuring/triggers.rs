@@ -63,16 +63,7 @@ impl Configuring {
         repository: &SlugName,
         id: TriggerId,
     ) -> Result<(), ServiceError> {
-        let granted = self
-            .access
-            .repository(caller, namespace, repository, Level::Admin)
-            .await?;
-        let tx = self.store.begin().await?;
-        let there = tx
-            .configurations()
-            .of_repository(granted.repository.id)
-            .await?
-            .ok_or(NO_CONFIGURATION)?;
+        let (tx, granted, there) = self.begin_on(caller, namespace, repository, Level::Admin).await?;
         if !tx.triggers().delete(there.id, id).await? {
             return Err(ServiceError::NotFound {
                 what: "the build trigger",
