@@ -268,7 +268,7 @@ async fn revoked_at_the_provider_the_link_is_broken_and_a_fresh_one_mends_it() -
     Ok(())
 }
 
-/// Unlinks while a build is held in its hook, lets go of it, and says how it ended.
+/// Unlinks while a build is held in its hook, lets go of it where it may finish, and says how it ended.
 async fn unlinked_while_building(running: &str) -> Result<String> {
     let world = World::of(SLIPWAY).linked(&[Kind::GitHub]).start().await?;
     let linked = world
@@ -292,7 +292,9 @@ async fn unlinked_while_building(running: &str) -> Result<String> {
     unlink_with(&world, Kind::GitHub, &[("running", Some(running))]).await?;
     let waiting = linked.ended(2).await?;
     assert_ne!(waiting.state, "success", "nothing new starts from the link");
-    samples::go_on(&world.directory, "pre_build")?;
+    if running == "finish" {
+        samples::go_on(&world.directory, "pre_build")?;
+    }
     let held = linked.ended(1).await?;
     world.settled().await?;
     assert!(linked.source.hooks().is_empty() && linked.source.keys().is_empty());

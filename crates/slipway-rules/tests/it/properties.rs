@@ -145,9 +145,10 @@ proptest! {
 
     #[test]
     fn a_literal_matches_itself_alone(own in name(), other in name()) {
+        // A field's white space is trimmed, which may leave no name at all.
+        prop_assume!(own == own.trim());
         let rule = branch_rule(&own, "x");
         let verdict = |name: &str| evaluate(&push(RefName::branch(name).unwrap()), &settings(Autotest::Off, [rule.clone()])).remove(0).1;
-        prop_assume!(own == own.trim());
         prop_assert_eq!(verdict(&own), build(&["x"], true, &[]));
         if other != own {
             prop_assert_eq!(verdict(&other), no(NoBuild::NameDiffers));
