@@ -9,6 +9,7 @@ mod builds;
 mod crashes;
 mod documents;
 mod fickle_registry;
+mod github_app;
 mod health;
 mod kills;
 mod linking;

@@ -13,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
+use crate::apps::{self, Acting};
 use crate::forge::Shared;
 use crate::people::Kind;
 
@@ -52,6 +53,7 @@ pub(crate) struct Caller {
     pub(crate) user: u64,
     pub(crate) token: u64,
     pub(crate) scopes: BTreeSet<String>,
+    pub(crate) acting: Acting,
 }
 
 impl Caller {
@@ -76,11 +78,24 @@ pub(crate) fn caller(forge: &Shared, kind: Kind, headers: &HeaderMap) -> Result<
     };
     let now = forge.now();
     let world = forge.world();
-    let token = world.side(kind).token(&value, now).ok_or(())?;
+    let side = world.side(kind);
+    if let Some(token) = side.installation_token(&value, now) {
+        return Ok(Some(Caller {
+            user: 0,
+            token: token.id,
+            scopes: BTreeSet::new(),
+            acting: Acting::Installation(token.clone()),
+        }));
+    }
+    let token = side.token(&value, now).ok_or(())?;
     Ok(Some(Caller {
         user: token.user,
         token: token.id,
         scopes: token.scopes.clone(),
+        acting: match side.app_of_client(&token.client_id) {
+            Some(app) => Acting::Person { app: app.id },
+            None => Acting::OAuth,
+        },
     }))
 }
 
@@ -103,12 +118,20 @@ pub(crate) async fn observe(State(layer): State<Layer>, request: Request, next: 
     let path = matched.unwrap_or_else(|| request.uri().path().to_owned());
     let template = path.strip_prefix(prefix).unwrap_or(&path).replace("{*", "{");
     let if_none_match = request.headers().get(header::IF_NONE_MATCH).cloned();
-    let scopes = caller(&forge, kind, request.headers())
-        .ok()
-        .flatten()
+    let caller = caller(&forge, kind, request.headers()).ok().flatten();
+    let refused = caller
+        .as_ref()
+        .is_some_and(|caller| !may(&forge, caller, &method, &template));
+    let scopes = caller
+        .filter(|caller| matches!(caller.acting, Acting::OAuth))
         .map(|caller| caller.scopes);
 
-    let (mut parts, body) = next.run(request).await.into_parts();
+    let answer = if refused {
+        crate::github::error(StatusCode::FORBIDDEN, "Resource not accessible by integration")
+    } else {
+        next.run(request).await
+    };
+    let (mut parts, body) = answer.into_parts();
     let Ok(body) = to_bytes(body, MOST_ANSWER).await else {
         parts.status = StatusCode::INTERNAL_SERVER_ERROR;
         return Response::from_parts(parts, Body::empty());
@@ -133,6 +156,23 @@ pub(crate) async fn observe(State(layer): State<Layer>, request: Request, next: 
         .recorder
         .answer(kind, &method, &template, parts.status, &body);
     Response::from_parts(parts, Body::from(body))
+}
+
+/// Whether an App's token may use a route at all. OAuth's tokens have scopes instead, which handlers look at.
+fn may(forge: &Shared, caller: &Caller, method: &Method, template: &str) -> bool {
+    let needed = apps::needed(method, template);
+    match &caller.acting {
+        Acting::OAuth => true,
+        Acting::Installation(token) => needed.is_some_and(|(what, level)| token.may(what, level)),
+        Acting::Person { app } => {
+            let own = template == "/user" || template.starts_with("/user/installations");
+            let world = forge.world();
+            let app = world.side(Kind::GitHub).github_app(*app);
+            own || needed.is_some_and(|(what, level)| {
+                app.is_some_and(|app| apps::allows(&app.permissions, what, level))
+            })
+        }
+    }
 }
 
 fn github_headers(headers: &mut HeaderMap, scopes: Option<BTreeSet<String>>) {

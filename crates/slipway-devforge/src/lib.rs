@@ -45,9 +45,11 @@
 //!   [`Provider::require_single_sign_on`], [`Provider::suspend`].
 //! - **Bad days**: [`Provider::befall`] with a [`Mishap`]; [`Provider::set_hourly_limit`].
 //!
-//! GitHub Apps are not simulated yet.
+//! - **GitHub Apps**: [`Provider::register_app`], or a browser that goes through the pages; [`App::install`],
+//!   [`App::suspend`], [`App::uninstall`]. Its webhook is told of everything, as GitHub's is.
 
 mod api;
+mod apps;
 mod bitbucket;
 mod browser;
 mod config;
@@ -74,6 +76,7 @@ mod setup;
 mod state;
 mod webhooks;
 
+pub use apps::{App, AppToken, InstallationView, NewApp};
 pub use browser::{Browser, Visited};
 pub use config::{Config, ScopeField};
 pub use conformance::{Descriptions, Line, Report, Verdict};

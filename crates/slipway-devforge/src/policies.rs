@@ -102,7 +102,10 @@ impl Side {
     /// The OAuth app that a token was given to.
     pub(crate) fn client_of(&self, token: u64) -> Option<&str> {
         let token = self.tokens.iter().find(|known| known.id == token)?;
-        self.app(&token.client_id).map(|app| app.client_id.as_str())
+        let app = self.app(&token.client_id)?;
+        self.app_of_client(&app.client_id)
+            .is_none()
+            .then_some(app.client_id.as_str())
     }
 
     fn policy_mut(&mut self, organization: u64) -> &mut Policy {

@@ -313,6 +313,8 @@ impl Provider {
             .ok_or_else(|| DevForgeError::Unknown(format!("user {login}")))?
             .id;
         side.revoke_grant(user, client_id);
+        drop(world);
+        crate::apps::events::revoked(&self.forge, client_id, user);
         Ok(())
     }
 

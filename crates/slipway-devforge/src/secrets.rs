@@ -20,6 +20,8 @@ pub enum SecretKind {
     RefreshToken,
     /// An authorization code.
     Code,
+    /// The private key of a GitHub App.
+    AppKey,
     /// The secret of an OAuth client.
     ClientSecret,
     /// The secret of a webhook, as the product configured it.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use crate::apps::{AppRecord, Installation, InstallationToken};
 use crate::people::{Account, AccountBody, Kind, Permission, Role};
 use crate::policies::Policy;
 use crate::rates::Spent;
@@ -58,6 +59,9 @@ pub(crate) struct Side {
     pub(crate) accounts: Vec<Account>,
     pub(crate) repositories: Vec<Repo>,
     pub(crate) apps: Vec<OAuthApp>,
+    pub(crate) github_apps: Vec<AppRecord>,
+    pub(crate) installations: Vec<Installation>,
+    pub(crate) installation_tokens: Vec<InstallationToken>,
     pub(crate) grants: Vec<Grant>,
     pub(crate) codes: Vec<Code>,
     pub(crate) tokens: Vec<Token>,

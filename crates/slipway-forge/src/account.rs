@@ -1,9 +1,10 @@
 //! Accounts at a provider: who a token speaks for, and whose repositories it reaches.
 
 use serde::{Deserialize, Serialize};
+use slipway_types::forge::Selection;
 use url::Url;
 
-use crate::{RemoteAccountId, Scopes};
+use crate::{RemoteAccountId, RemoteInstallationId, Scopes};
 
 /// The account that a token speaks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,21 @@ pub struct Owner {
     pub role: OwnerRole,
     /// Its picture.
     pub avatar_url: Option<Url>,
+    /// The App's installation there; `None` for an OAuth client.
+    pub installation: Option<Installation>,
+}
+
+/// A GitHub App, installed at an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installation {
+    /// The identity. Installing once more gives another.
+    pub id: RemoteInstallationId,
+    /// Which repositories of the account it reaches.
+    pub selection: Selection,
+    /// Whether the account, or GitHub, has suspended it: it reaches nothing then.
+    pub suspended: bool,
+    /// Where its owner chooses repositories, suspends or removes it.
+    pub settings_url: Url,
 }
 
 /// Whether an owner is the linked user or an organization.

@@ -31,6 +31,19 @@ pub struct ForgeConfig {
     /// `known_hosts` lines (sshd(8)) that the administrator vouches for; they win over what the forge says
     /// of itself. Empty: ask the forge.
     pub known_hosts: Vec<String>,
+    /// What makes the client a GitHub App; `None` for an OAuth client.
+    pub app: Option<AppConfig>,
+}
+
+/// What a GitHub App has besides an OAuth client's id and secret.
+#[derive(Debug, Clone)]
+pub struct AppConfig {
+    /// GitHub's number of the App: who signs.
+    pub app_id: String,
+    /// The App's own page, as `https://github.com/apps/slipway`.
+    pub page: Url,
+    /// Its RSA private key as PEM, PKCS#1 as GitHub hands it out, or PKCS#8.
+    pub private_key: SecretString,
 }
 
 /// Makes the forge that `config` describes. Nothing is sent yet.

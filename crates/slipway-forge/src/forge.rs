@@ -8,9 +8,9 @@ use url::Url;
 
 use crate::{
     Account, AuthorizeRequest, ChangedPaths, CloneBy, Commit, DeliveryHead, DeployKey, Event, FailedDelivery,
-    ForgeConfig, ForgeError, Grant, Head, Hook, HookSpec, Malformed, OauthError, Owner, OwnerAccess,
-    PullRequest, RemoteHookId, RemoteKeyId, Repository, RepositoryKey, RepositoryPage, RepositoryPath,
-    RepositoryQuery, Revocation, Scopes, SignatureError, Status, TokenCheck, oauth,
+    ForgeConfig, ForgeError, GithubApp, Grant, Head, Hook, HookSpec, Malformed, OauthError, Owner,
+    OwnerAccess, PullRequest, RemoteHookId, RemoteKeyId, Repository, RepositoryKey, RepositoryPage,
+    RepositoryPath, RepositoryQuery, Revocation, Scopes, SignatureError, Status, TokenCheck, oauth,
 };
 
 /// A source provider: GitHub, a GitHub Enterprise Server, or Bitbucket.
@@ -25,6 +25,11 @@ use crate::{
 pub trait Forge: Send + Sync {
     /// What it was made of.
     fn config(&self) -> &ForgeConfig;
+
+    /// Its client as a GitHub App; `None` for an OAuth client.
+    fn app(&self) -> Option<&GithubApp> {
+        None
+    }
 
     // ---- OAuth ----------------------------------------------------------------------------------
 
@@ -106,7 +111,8 @@ pub trait Forge: Send + Sync {
     async fn account(&self, token: &SecretString) -> Result<Account, ForgeError>;
 
     /// The user itself (GitHub) and its organizations or workspaces. GitHub leaves out organizations that
-    /// restrict third-party access: see [`Forge::owner_access`].
+    /// restrict third-party access: see [`Forge::owner_access`]. For a GitHub App: the accounts whose
+    /// installations this person may see.
     async fn owners(&self, token: &SecretString) -> Result<Vec<Owner>, ForgeError>;
 
     /// Whether the token reaches this organization or workspace.

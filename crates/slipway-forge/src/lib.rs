@@ -13,6 +13,7 @@
 //!   spreading and giving up belong to the outbox and the loops.
 
 mod account;
+mod app;
 mod bitbucket;
 mod clone;
 mod config;
@@ -33,16 +34,17 @@ mod signature;
 mod status;
 mod webhook;
 
-pub use account::{Account, Owner, OwnerAccess, OwnerKind, OwnerRole};
-pub use config::{ForgeConfig, connect};
+pub use account::{Account, Installation, Owner, OwnerAccess, OwnerKind, OwnerRole};
+pub use app::{AppError, AppManifest, AppReach, ConvertedApp, GithubApp, InstallationToken};
+pub use config::{AppConfig, ForgeConfig, connect};
 pub use error::{Forbidden, ForgeError};
 pub use forge::Forge;
 pub use hook::{FailedDelivery, Hook, HookSpec, LastDelivery};
 pub use http::{HttpClient, HttpClientError};
 pub use key::{DeployKey, DeployKeyPair, KeyError, generate_deploy_key};
 pub use names::{
-    RemoteAccountId, RemoteHookId, RemoteKeyId, RemoteRepositoryId, RepositoryKey, RepositoryPath,
-    RepositoryPathError,
+    RemoteAccountId, RemoteHookId, RemoteInstallationId, RemoteKeyId, RemoteRepositoryId, RepositoryKey,
+    RepositoryPath, RepositoryPathError,
 };
 pub use oauth::{AuthorizeRequest, Grant, OauthError, Pkce, Revocation, Scopes, TokenCheck, fresh_state};
 pub use pull_request::{PullRequest, PullRequestEnd, PullRequestState};
@@ -50,6 +52,6 @@ pub use repository::{ChangedPaths, CloneBy, Commit, Head, Repository, Repository
 pub use signature::SignatureError;
 pub use status::{Status, StatusState};
 pub use webhook::{
-    DeliveryHead, Event, HeadHint, Malformed, PullRequestAction, PullRequestHint, RefHint, RepositoryChange,
-    RepositoryHint,
+    DeliveryHead, Event, HeadHint, InstallationChange, Malformed, PullRequestAction, PullRequestHint,
+    RefHint, RepositoryChange, RepositoryHint,
 };

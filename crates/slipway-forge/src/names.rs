@@ -58,6 +58,8 @@ remote_id!(/// A user, organization or workspace at the provider: GitHub's numbe
     RemoteAccountId);
 remote_id!(/// A repository at the provider: GitHub's number, Bitbucket's `{uuid}`. Survives renames and transfers.
     RemoteRepositoryId);
+remote_id!(/// A GitHub App's installation at an account: GitHub's number.
+    RemoteInstallationId);
 remote_id!(/// A webhook at the provider: GitHub's number, Bitbucket's `{uuid}`.
     RemoteHookId);
 remote_id!(/// A deploy key at the provider: a number at both.

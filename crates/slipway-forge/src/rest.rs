@@ -16,6 +16,7 @@ use crate::{
 const MAX_PAGES: usize = 200;
 
 /// A provider's REST API.
+#[derive(Debug)]
 pub(crate) struct Rest {
     pub(crate) http: HttpClient,
     /// Under which everything is; the only origin that pages are followed on.

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use slipway_types::{CommitSha, RefName};
 
 use crate::{
-    ChangedPaths, Commit, PullRequest, RemoteHookId, RemoteRepositoryId, RepositoryPath, http::excerpt,
+    ChangedPaths, Commit, Installation, PullRequest, RemoteAccountId, RemoteHookId, RemoteRepositoryId,
+    RepositoryPath, http::excerpt,
 };
 
 /// What the headers of a delivery say. Nothing of it is signed: for the ledger only.
@@ -60,6 +61,22 @@ pub enum Event {
         /// How.
         change: RepositoryChange,
     },
+    /// A GitHub App's installation has changed. It is of no repository: what it says goes for all links through it.
+    Installation {
+        /// Which.
+        installation: Installation,
+        /// At which account.
+        account: RemoteAccountId,
+        /// Who did it.
+        sender: RemoteAccountId,
+        /// How.
+        change: InstallationChange,
+    },
+    /// A person ended what they granted to a GitHub App.
+    AuthorizationRevoked {
+        /// Who.
+        account: RemoteAccountId,
+    },
     /// Something that starts no builds.
     Ignored {
         /// The event, with its action where it has one, as `pull_request.labeled`.
@@ -77,6 +94,7 @@ impl Event {
             Self::Push { repository, .. }
             | Self::PullRequest { repository, .. }
             | Self::Repository { repository, .. } => Some(repository),
+            Self::Installation { .. } | Self::AuthorizationRevoked { .. } => None,
         }
     }
 }
@@ -162,6 +180,21 @@ pub enum RepositoryChange {
     /// It is gone.
     Deleted,
     /// Something else that the record should follow (visibility, default branch, archived).
+    Updated,
+}
+
+/// What happened to a GitHub App's installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstallationChange {
+    /// It is new.
+    Created,
+    /// It was removed.
+    Deleted,
+    /// It was suspended.
+    Suspended,
+    /// It works again.
+    Unsuspended,
+    /// Its repositories, or its permissions, are others now.
     Updated,
 }
 

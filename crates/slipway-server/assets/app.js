@@ -49,6 +49,9 @@
     if (button) acts[button.dataset.act]?.(button, event);
   });
 
+  // <form data-now>: on its way already; without script, its button does it.
+  document.addEventListener("DOMContentLoaded", () => document.querySelector("form[data-now]")?.requestSubmit());
+
   // The address says what was done (?done=…); once said, a reload need not say it again.
   document.addEventListener("DOMContentLoaded", () => {
     const address = new URL(location.href);

@@ -30,6 +30,7 @@ use crate::{
         deliveries::Deliveries,
         follow::Follow,
         forges::Forges,
+        github_apps::GithubApps,
         health::HealthCheck,
         idempotency::Idempotency,
         linked_forges::LinkedForges,
@@ -83,6 +84,7 @@ pub struct Services {
     pub builds: BuildsRead,
     pub configuring: Configuring,
     pub deliveries: Deliveries,
+    pub github_apps: GithubApps,
     pub health: HealthCheck,
     pub idempotency: Idempotency,
     pub linking: Linking,
@@ -157,6 +159,7 @@ impl App {
                 outbox_wake.clone(),
             ),
             deliveries: Deliveries::new(store.clone(), Arc::clone(&ask), observe.clone(), bells.clone()),
+            github_apps: GithubApps::new(store.clone(), forges.clone(), Arc::clone(&config)),
             health: HealthCheck::new(
                 store.clone(),
                 forges.clone(),

@@ -28,7 +28,7 @@ mod entity {
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
         pub id: Uuid,
-        pub resource_id: Uuid,
+        pub resource_id: Option<Uuid>,
         pub source_id: Uuid,
         pub event: String,
         pub remote_id: String,
@@ -51,8 +51,8 @@ mod entity {
 /// A request to be stored. Its signature was verified.
 #[derive(Debug, Clone)]
 pub struct NewDelivery {
-    /// The webhook that it came to.
-    pub hook: ResourceId,
+    /// The webhook that it came to; `None` for a GitHub App's one webhook.
+    pub hook: Option<ResourceId>,
     /// The repository that the webhook was made for.
     pub source: SourceId,
     /// The event, as `push`.
@@ -72,8 +72,8 @@ pub struct NewDelivery {
 pub struct Delivery {
     /// Its id.
     pub id: DeliveryId,
-    /// The webhook that it came to.
-    pub hook: ResourceId,
+    /// The webhook that it came to; `None` for a GitHub App's one webhook.
+    pub hook: Option<ResourceId>,
     /// The repository that the webhook was made for.
     pub source: SourceId,
     /// The event, as `push`.
@@ -141,7 +141,7 @@ impl TryFrom<entity::Model> for Delivery {
     fn try_from(row: entity::Model) -> Result<Self, StoreError> {
         Ok(Self {
             id: DeliveryId::from_uuid(row.id),
-            hook: ResourceId::from_uuid(row.resource_id),
+            hook: row.resource_id.map(ResourceId::from_uuid),
             source: SourceId::from_uuid(row.source_id),
             event: row.event,
             remote_id: row.remote_id,
@@ -184,7 +184,7 @@ impl Deliveries<'_> {
         let now = Timestamp::now().millis();
         let row = entity::Model {
             id: DeliveryId::fresh().uuid(),
-            resource_id: new.hook.uuid(),
+            resource_id: new.hook.map(ResourceId::uuid),
             source_id: new.source.uuid(),
             event: new.event.clone(),
             remote_id: new.remote_id.clone().unwrap_or_default(),
@@ -211,7 +211,7 @@ impl Deliveries<'_> {
         let now = Timestamp::now().millis();
         let row = entity::Model {
             id: DeliveryId::fresh().uuid(),
-            resource_id: of.hook.uuid(),
+            resource_id: of.hook.map(ResourceId::uuid),
             source_id: of.source.uuid(),
             event: of.event.clone(),
             remote_id: of.remote_id.clone(),

@@ -59,9 +59,45 @@ pub struct ForgeClient {
     pub kind: ClientKind,
     /// The client id that the forge gave.
     pub client_id: String,
+    /// What makes it a GitHub App; `None` for an OAuth client.
+    pub app: Option<AppFacts>,
     /// When it was entered.
     pub created_at: Timestamp,
 }
+
+/// What is known of a GitHub App besides its client, without its secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppFacts {
+    /// The provider's number of it.
+    pub app_id: String,
+    /// Its own page at the provider.
+    pub page: Url,
+    /// The random path that its one webhook comes to: an address, never proof.
+    pub hook_path: String,
+}
+
+/// A GitHub App to be kept.
+#[derive(Debug, Clone)]
+pub struct NewApp<'a> {
+    /// Its OAuth client's id.
+    pub client_id: &'a str,
+    /// That client's secret.
+    pub client_secret: &'a SecretString,
+    /// The provider's number of it.
+    pub app_id: &'a str,
+    /// Its own page at the provider.
+    pub page: &'a Url,
+    /// Its private key, as PEM.
+    pub private_key: &'a SecretString,
+    /// What its webhook signs with.
+    pub webhook_secret: &'a SecretString,
+    /// Where its webhook goes, if it has none here yet.
+    pub hook_path: &'a str,
+}
+
+const CLIENTS: &str = "forge_clients";
+const PRIVATE_KEY: &str = "private_key_sealed";
+const WEBHOOK_SECRET: &str = "webhook_secret_sealed";
 
 impl Forges<'_> {
     /// Every forge, by name.
@@ -192,6 +228,8 @@ impl Forges<'_> {
             client_id: Set(client_id.to_owned()),
             client_secret_sealed: Set(sealed),
             app_id: Set(None),
+            app_page: Set(None),
+            hook_path: Set(None),
             private_key_sealed: Set(None),
             webhook_secret_sealed: Set(None),
             created_at: Set(Timestamp::now().millis()),
@@ -215,6 +253,60 @@ impl Forges<'_> {
             id,
             &row.client_secret_sealed,
         )
+    }
+
+    /// Enters or replaces the GitHub App of a forge. One that is there keeps its webhook's path.
+    ///
+    /// # Errors
+    /// What the database or the vault says.
+    pub async fn put_app(&self, forge: ForgeId, new: &NewApp<'_>) -> Result<ForgeClientId, StoreError> {
+        let id = self
+            .put_client(forge, ClientKind::App, new.client_id, new.client_secret)
+            .await?;
+        let there = self.client(id).await?.and_then(|client| client.app);
+        let hook_path = there.map_or_else(|| new.hook_path.to_owned(), |app| app.hook_path);
+        let row = client::ActiveModel {
+            id: Set(id.uuid()),
+            app_id: Set(Some(new.app_id.to_owned())),
+            app_page: Set(Some(new.page.to_string())),
+            hook_path: Set(Some(hook_path)),
+            private_key_sealed: Set(Some(self.0.seal(CLIENTS, PRIVATE_KEY, id, new.private_key))),
+            webhook_secret_sealed: Set(Some(self.0.seal(CLIENTS, WEBHOOK_SECRET, id, new.webhook_secret))),
+            ..Default::default()
+        };
+        row.update(&self.0.conn).await?;
+        Ok(id)
+    }
+
+    /// The GitHub App whose webhook comes to this path.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn by_hook_path(&self, path: &str) -> Result<Option<ForgeClient>, StoreError> {
+        let row = client::Entity::find()
+            .filter(client::Column::HookPath.eq(path))
+            .one(&self.0.conn)
+            .await?;
+        row.map(ForgeClient::try_from).transpose()
+    }
+
+    /// A GitHub App's private key and its webhook's secret, in clear; `None` for an OAuth client.
+    ///
+    /// # Errors
+    /// What the database or the vault says.
+    pub async fn open_app_secrets(
+        &self,
+        id: ForgeClientId,
+    ) -> Result<Option<(SecretString, SecretString)>, StoreError> {
+        let row = client::Entity::find_by_id(id.uuid()).one(&self.0.conn).await?;
+        let sealed = row.and_then(|row| row.private_key_sealed.zip(row.webhook_secret_sealed));
+        let Some((key, secret)) = sealed else {
+            return Ok(None);
+        };
+        Ok(Some((
+            self.0.open(CLIENTS, PRIVATE_KEY, id, &key)?,
+            self.0.open(CLIENTS, WEBHOOK_SECRET, id, &secret)?,
+        )))
     }
 
     async fn client_row(
@@ -266,7 +358,16 @@ impl TryFrom<client::Model> for ForgeClient {
     type Error = StoreError;
 
     fn try_from(row: client::Model) -> Result<Self, StoreError> {
+        let app = match (row.app_id, row.app_page, row.hook_path) {
+            (Some(app_id), Some(page), Some(hook_path)) => Some(AppFacts {
+                app_id,
+                page: parse("forge_clients.app_page", &page)?,
+                hook_path,
+            }),
+            _ => None,
+        };
         Ok(Self {
+            app,
             id: ForgeClientId::from_uuid(row.id),
             forge: ForgeId::from_uuid(row.forge_id),
             kind: parse("forge_clients.kind", &row.kind)?,
@@ -312,6 +413,8 @@ mod client {
         pub(crate) client_id: String,
         pub(crate) client_secret_sealed: String,
         pub(crate) app_id: Option<String>,
+        pub(crate) app_page: Option<String>,
+        pub(crate) hook_path: Option<String>,
         pub(crate) private_key_sealed: Option<String>,
         pub(crate) webhook_secret_sealed: Option<String>,
         pub(crate) created_at: i64,

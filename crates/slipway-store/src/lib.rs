@@ -17,6 +17,7 @@
 
 mod access_tokens;
 mod aggregate;
+mod app_attempts;
 mod audit;
 mod build_lists;
 mod build_tags;
@@ -64,6 +65,7 @@ mod variables;
 mod verdicts;
 
 pub use access_tokens::{AccessToken, AccessTokens, NewAccessToken};
+pub use app_attempts::{AppAttempt, AppAttempts};
 pub use audit::{Act, Audit, AuditOf, NewAct};
 pub use build_lists::Line;
 pub use build_tags::{BuildTag, TagResult};
@@ -74,13 +76,13 @@ pub use connect::{Options, Store};
 pub use credentials::{Credential, CredentialOf, Credentials, Tokens};
 pub use deliveries::{Deliveries, Delivery, DeliveryChange, NewDelivery};
 pub use error::StoreError;
-pub use forges::{ForgeClient, ForgeFields, ForgeRecord, Forges};
+pub use forges::{AppFacts, ForgeClient, ForgeFields, ForgeRecord, Forges, NewApp};
 pub use head_checks::{HeadCheck, HeadChecks};
 pub use heads::{Heads, Known, PullRequestHead, RefHead};
 pub use idempotency::{Answered, IdempotencyKeys};
 pub use leases::{BatchState, Leases, MAX_RUNS, Pulse};
 pub use link_attempts::{LinkAttempt, LinkAttempts, NewLinkAttempt};
-pub use link_owners::{LinkOwner, LinkOwners};
+pub use link_owners::{LinkInstallation, LinkOwner, LinkOwners};
 pub use links::{Link, LinkHealth, LinkTo, Links};
 pub use logs::{LogChunk, LogSize, Logs};
 pub use namespaces::{Member, Namespace, Namespaces};

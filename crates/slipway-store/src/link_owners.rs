@@ -4,9 +4,17 @@ use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, Set,
     sea_query::{Expr, Func},
 };
-use slipway_types::{LinkId, Timestamp, forge::OwnerReach, rights::Role};
+use slipway_types::{
+    ForgeClientId, LinkId, Timestamp,
+    forge::{OwnerReach, Selection},
+    rights::Role,
+};
 
-use crate::{StoreError, aggregate::aggregate, column::parse};
+use crate::{
+    StoreError,
+    aggregate::aggregate,
+    column::{parse, parse_option},
+};
 
 aggregate!(/// The owners that links reach.
     LinkOwners, link_owners);
@@ -24,8 +32,21 @@ pub struct LinkOwner {
     pub reach: OwnerReach,
     /// Why not: the provider's words, or where to authorize.
     pub detail: Option<String>,
+    /// The GitHub App's installation there; `None` for other clients.
+    pub installation: Option<LinkInstallation>,
     /// When this was asked.
     pub checked_at: Timestamp,
+}
+
+/// A GitHub App's installation that the linked person's own token showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkInstallation {
+    /// The provider's id. Installing once more gives another.
+    pub id: String,
+    /// All repositories of the account, or chosen ones.
+    pub selection: Selection,
+    /// Where its owner changes it.
+    pub settings_url: String,
 }
 
 impl LinkOwners<'_> {
@@ -98,6 +119,45 @@ impl LinkOwners<'_> {
         active(link, owner).insert(&self.0.conn).await?;
         Ok(())
     }
+
+    /// Notes what became of an installation, for every link in use through its App that was shown it. Says which links.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn set_installation(
+        &self,
+        client: ForgeClientId,
+        installation: &str,
+        reach: OwnerReach,
+        selection: Selection,
+    ) -> Result<Vec<LinkId>, StoreError> {
+        let sql = "SELECT o.link_id FROM link_owners o JOIN links l ON l.id = o.link_id
+                   JOIN credentials c ON c.id = l.credential_id
+                   WHERE o.installation_id = $1 AND c.forge_client_id = $2 AND l.state = 'linked'";
+        let values = [installation.into(), client.uuid().into()];
+        let links = self.0.all::<LinkOf>(sql, values).await?;
+        for link in &links {
+            let sql = "UPDATE link_owners SET access = $3, selection = $4, checked_at = $5
+                       WHERE link_id = $1 AND installation_id = $2";
+            let values = [
+                link.link_id.into(),
+                installation.into(),
+                reach.as_str().into(),
+                selection.as_str().into(),
+                Timestamp::now().millis().into(),
+            ];
+            self.0.execute(sql, values).await?;
+        }
+        Ok(links
+            .into_iter()
+            .map(|link| LinkId::from_uuid(link.link_id))
+            .collect())
+    }
+}
+
+#[derive(sea_orm::FromQueryResult)]
+struct LinkOf {
+    link_id: uuid::Uuid,
 }
 
 fn is_called(name: &str) -> Expr {
@@ -112,6 +172,9 @@ fn active(link: LinkId, owner: &LinkOwner) -> entity::ActiveModel {
         role: Set(owner.role.as_str().to_owned()),
         access: Set(owner.reach.as_str().to_owned()),
         detail: Set(owner.detail.clone()),
+        installation_id: Set(owner.installation.as_ref().map(|one| one.id.clone())),
+        selection: Set((owner.installation.as_ref()).map(|one| one.selection.as_str().to_owned())),
+        settings_url: Set(owner.installation.as_ref().map(|one| one.settings_url.clone())),
         checked_at: Set(owner.checked_at.millis()),
     }
 }
@@ -120,7 +183,17 @@ impl TryFrom<entity::Model> for LinkOwner {
     type Error = StoreError;
 
     fn try_from(row: entity::Model) -> Result<Self, StoreError> {
+        let selection = parse_option("link_owners.selection", row.selection.as_deref())?;
+        let installation = match (row.installation_id, selection, row.settings_url) {
+            (Some(id), Some(selection), Some(settings_url)) => Some(LinkInstallation {
+                id,
+                selection,
+                settings_url,
+            }),
+            _ => None,
+        };
         Ok(Self {
+            installation,
             owner_id: row.owner_id,
             name: row.name,
             role: parse("link_owners.role", &row.role)?,
@@ -145,6 +218,9 @@ mod entity {
         pub(crate) role: String,
         pub(crate) access: String,
         pub(crate) detail: Option<String>,
+        pub(crate) installation_id: Option<String>,
+        pub(crate) selection: Option<String>,
+        pub(crate) settings_url: Option<String>,
         pub(crate) checked_at: i64,
     }
 

@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use slipway_types::{
     CredentialId, ForgeId, LinkId, NamespaceId, Timestamp, UserId,
-    forge::{Health, HealthReason, LinkState},
+    forge::{ClientKind, Health, HealthReason, LinkState},
 };
 
 use crate::{
@@ -188,6 +188,17 @@ impl Links<'_> {
         self.list(query).await
     }
 
+    /// Through what kind of client a link goes; `None` once it holds no credential.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn client_kind(&self, id: LinkId) -> Result<Option<ClientKind>, StoreError> {
+        let sql = "SELECT f.kind FROM links l JOIN credentials c ON c.id = l.credential_id
+                   JOIN forge_clients f ON f.id = c.forge_client_id WHERE l.id = $1";
+        let kind = self.0.scalar::<String>(sql, [id.uuid().into()]).await?;
+        kind.map(|kind| parse("forge_clients.kind", &kind)).transpose()
+    }
+
     /// Makes a link in use, healthy until somebody finds otherwise.
     ///
     /// # Errors
@@ -278,6 +289,21 @@ impl Links<'_> {
             ..Default::default()
         };
         self.set(id, row).await
+    }
+
+    /// Has a link looked at soon: something was heard of it that only the forge can tell.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn look_again(&self, id: LinkId) -> Result<(), StoreError> {
+        self.set(
+            id,
+            entity::ActiveModel {
+                next_check_at: Set(Timestamp::now().millis()),
+                ..Default::default()
+            },
+        )
+        .await
     }
 
     /// Notes what the account is called now.

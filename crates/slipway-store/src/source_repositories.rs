@@ -4,7 +4,7 @@
 //! another; they survive relinking and renames (order.md, "One way in"). The provider's id is the identity.
 
 use slipway_types::{
-    ForgeId, NamespaceId, SourceId, Timestamp,
+    ForgeClientId, ForgeId, NamespaceId, SourceId, Timestamp,
     forge::{HealthReason, SourceState},
 };
 
@@ -299,6 +299,26 @@ impl SourceRepositories<'_> {
         row.map(SourceRepository::try_from).transpose()
     }
 
+    /// A provider's repository as each namespace sees it whose link in use goes through this client.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn through_client(
+        &self,
+        client: ForgeClientId,
+        provider_id: &str,
+    ) -> Result<Vec<SourceRepository>, StoreError> {
+        let sql = "SELECT s.* FROM source_repositories s
+                   JOIN links l ON l.namespace_id = s.namespace_id AND l.forge_id = s.forge_id AND l.state = 'linked'
+                   JOIN credentials c ON c.id = l.credential_id
+                   WHERE c.forge_client_id = $1 AND s.provider_id = $2 ORDER BY s.id";
+        let rows = self
+            .0
+            .all::<entity::Model>(sql, [client.uuid().into(), provider_id.into()])
+            .await?;
+        rows.into_iter().map(SourceRepository::try_from).collect()
+    }
+
     /// Everything that a namespace builds from, or did.
     ///
     /// # Errors
@@ -385,7 +405,12 @@ impl SourceRepositories<'_> {
                            OR (s.reconciled_at < $2 - c.poll_interval_s * 1000 AND (
                                c.delivery_mode <> 'webhook' OR NOT EXISTS (
                                    SELECT 1 FROM provider_resources r WHERE r.source_id = s.id
-                                   AND r.kind = 'webhook' AND r.state = 'active' AND r.reason IS NULL)))))
+                                   AND r.kind = 'webhook' AND r.state = 'active' AND r.reason IS NULL)
+                               AND NOT EXISTS (
+                                   SELECT 1 FROM links l JOIN credentials k ON k.id = l.credential_id
+                                   JOIN forge_clients f ON f.id = k.forge_client_id AND f.kind = 'app'
+                                   WHERE l.namespace_id = s.namespace_id AND l.forge_id = s.forge_id
+                                   AND l.state = 'linked')))))
                    ORDER BY COALESCE(s.reconciled_at, 0), s.id LIMIT 100";
         let rows = self
             .0

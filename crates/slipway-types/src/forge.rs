@@ -41,6 +41,8 @@ words! {
         AccountSuspended = "account_suspended",
         /// The App's installation is suspended.
         InstallationSuspended = "installation_suspended",
+        /// The App is not installed there any more.
+        InstallationRemoved = "installation_removed",
         /// The webhook is gone, or could not be made.
         WebhookMissing = "webhook_missing",
         /// The webhook was switched off.
@@ -136,6 +138,20 @@ words! {
         Requested = "requested",
         /// It could not be asked.
         Unknown = "unknown",
+        /// The GitHub App's installation there is suspended.
+        Suspended = "suspended",
+        /// The GitHub App was removed there.
+        Removed = "removed",
+    }
+}
+
+words! {
+    /// Which repositories of an account a GitHub App's installation reaches.
+    Selection {
+        /// All, also future ones.
+        All = "all",
+        /// Chosen ones.
+        Selected = "selected",
     }
 }
 

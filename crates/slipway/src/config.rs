@@ -83,11 +83,47 @@ pub(crate) struct ForgeEntry {
     pub(crate) display_name: Option<String>,
     pub(crate) web_url: Url,
     pub(crate) api_url: Url,
+    /// The OAuth client; may be left out where there is a GitHub App.
+    #[serde(default)]
     pub(crate) client_id: String,
-    pub(crate) client_secret: SecretString,
+    pub(crate) client_secret: Option<SecretString>,
     /// `known_hosts` lines of the forge's SSH server.
     #[serde(default)]
     pub(crate) known_hosts: Vec<String>,
+    /// A GitHub App besides, or instead of, the OAuth client.
+    pub(crate) app: Option<AppEntry>,
+}
+
+/// A GitHub App that was made by hand: `[forges.app]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AppEntry {
+    /// GitHub's number of it.
+    pub(crate) app_id: u64,
+    /// Its own page, as `https://github.com/apps/slipway`.
+    pub(crate) page_url: Url,
+    pub(crate) client_id: String,
+    pub(crate) client_secret: SecretString,
+    /// Its private key, as PEM; or, in `private_key_file`, where that lies.
+    pub(crate) private_key: Option<SecretString>,
+    pub(crate) private_key_file: Option<PathBuf>,
+    pub(crate) webhook_secret: SecretString,
+}
+
+impl AppEntry {
+    /// The private key.
+    ///
+    /// # Errors
+    /// When it is neither here nor in a readable file.
+    pub(crate) fn key(&self) -> Result<SecretString> {
+        match (&self.private_key, &self.private_key_file) {
+            (Some(key), _) => Ok(key.clone()),
+            (None, Some(file)) => std::fs::read_to_string(file)
+                .map(SecretString::from)
+                .with_context(|| format!("the GitHub App's private key {} cannot be read", file.display())),
+            (None, None) => anyhow::bail!("a GitHub App needs private_key or private_key_file"),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -225,6 +261,29 @@ mod tests {
         };
         let config = Config::from(&flags).unwrap();
         assert_eq!(config.forges.len(), 1);
+        assert!(!format!("{config:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_github_app_stands_beside_or_instead_of_the_oauth_client() {
+        let key = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(key.path(), "canary-key").unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = format!(
+            "[[forges]]\nkind = \"github\"\nname = \"gh\"\nweb_url = \"http://a\"\napi_url = \"http://a\"\n\
+             [forges.app]\napp_id = 7\npage_url = \"http://a/apps/s\"\nclient_id = \"id\"\n\
+             client_secret = \"canary-secret\"\nwebhook_secret = \"canary-hook\"\nprivate_key_file = {:?}\n",
+            key.path(),
+        );
+        std::fs::write(file.path(), text).unwrap();
+        let flags = ServeFlags {
+            config: Some(file.path().to_owned()),
+            ..ServeFlags::default()
+        };
+        let config = Config::from(&flags).unwrap();
+        let app = config.forges[0].app.as_ref().unwrap();
+        let key = app.key().unwrap();
+        assert_eq!(secrecy::ExposeSecret::expose_secret(&key), "canary-key");
         assert!(!format!("{config:?}").contains("canary"));
     }
 }

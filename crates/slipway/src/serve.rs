@@ -10,13 +10,13 @@ use anyhow::{Context as _, Result};
 use slipway_builder::outside::{Builder, BuilderConfig, PipelineProgram};
 use slipway_machine::Host;
 use slipway_server::app::{App, Settings};
-use slipway_server::services::source_providers::ProviderForm;
+use slipway_server::services::source_providers::{AppForm, ProviderForm};
 use slipway_store::{Options, Store};
 use slipway_vault::Vault;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, ServeFlags};
+use crate::config::{AppEntry, Config, ForgeEntry, ServeFlags};
 
 pub(crate) fn serve(flags: &ServeFlags) -> Result<()> {
     let config = Config::from(flags)?;
@@ -77,7 +77,16 @@ async fn run(config: Config) -> Result<()> {
 }
 
 fn settings(config: &Config) -> Result<Settings> {
-    let forges = config.forges.iter().map(|entry| ProviderForm {
+    let forges = config.forges.iter().map(provider);
+    Ok(Settings {
+        public_url: config.public_url()?,
+        forges: forges.collect::<Result<_>>()?,
+        allow_private_hosts: config.allow_private_hosts.clone(),
+    })
+}
+
+fn provider(entry: &ForgeEntry) -> Result<ProviderForm> {
+    Ok(ProviderForm {
         kind: entry.kind,
         name: entry.name.clone(),
         display_name: entry.display_name.clone().unwrap_or_else(|| entry.name.clone()),
@@ -85,12 +94,19 @@ fn settings(config: &Config) -> Result<Settings> {
         api_url: entry.api_url.clone(),
         known_hosts: entry.known_hosts.clone(),
         client_id: entry.client_id.clone(),
-        client_secret: Some(entry.client_secret.clone()),
-    });
-    Ok(Settings {
-        public_url: config.public_url()?,
-        forges: forges.collect(),
-        allow_private_hosts: config.allow_private_hosts.clone(),
+        client_secret: entry.client_secret.clone(),
+        app: entry.app.as_ref().map(app).transpose()?,
+    })
+}
+
+fn app(entry: &AppEntry) -> Result<AppForm> {
+    Ok(AppForm {
+        app_id: entry.app_id.to_string(),
+        page: entry.page_url.clone(),
+        client_id: entry.client_id.clone(),
+        client_secret: entry.client_secret.clone(),
+        private_key: entry.key()?,
+        webhook_secret: entry.webhook_secret.clone(),
     })
 }
 

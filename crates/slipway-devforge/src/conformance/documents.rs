@@ -242,6 +242,8 @@ const SERVED: &[&str] = &[
     "/repos/{owner}/{repo}",
     "/applications/{client_id}/",
     "/meta",
+    "/app",
+    "/app-manifests/{code}",
 ];
 
 fn load_cut(path: &Path) -> Result<Value> {

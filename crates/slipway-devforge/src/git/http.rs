@@ -18,6 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::io::AsyncWriteExt;
 
 use super::{command, receive};
+use crate::apps::InstallationToken;
 use crate::forge::Shared;
 use crate::people::{Kind, Permission};
 use crate::secrets::lock;
@@ -55,22 +56,30 @@ async fn serve(
         .to_owned();
     let writing = action == "git-receive-pack" || query == "service=git-receive-pack";
 
-    let user = match sign_in(&forge, kind, request.headers()) {
-        Ok(user) => user,
+    let signed_in = match sign_in(&forge, kind, request.headers()) {
+        Ok(signed_in) => signed_in,
         Err(response) => return *response,
+    };
+    let user = match &signed_in {
+        Some(SignedIn::User(user)) => Some(*user),
+        // Apps only read here: none has `contents: write`.
+        Some(SignedIn::Installation(_)) | None => None,
     };
     let name = name.strip_suffix(".git").unwrap_or(&name);
     let found = {
         let world = forge.world();
         let side = world.side(kind);
         side.repo_named(&owner, name).and_then(|repo| {
-            let may = side.permission(user, repo)?;
+            let may = match &signed_in {
+                Some(SignedIn::Installation(token)) if token.reaches(side, repo) => Permission::Read,
+                _ => side.permission(user, repo)?,
+            };
             Some((repo.id, repo.dir.clone(), may))
         })
     };
     let Some((repo, dir, may)) = found else {
         // A private repository is not told apart from a missing one; git asks for a login on 401.
-        return if user.is_none() {
+        return if signed_in.is_none() {
             ask_for_login(kind)
         } else {
             plain(StatusCode::NOT_FOUND, "Repository not found.")
@@ -192,8 +201,14 @@ fn parse_cgi(output: Vec<u8>) -> Response {
     response
 }
 
-/// The user behind the request, nobody for an anonymous one, or the refusal.
-fn sign_in(forge: &Shared, kind: Kind, headers: &HeaderMap) -> Result<Option<u64>, Box<Response>> {
+/// Who asks.
+enum SignedIn {
+    User(u64),
+    Installation(InstallationToken),
+}
+
+/// Who is behind the request, nobody for an anonymous one, or the refusal.
+fn sign_in(forge: &Shared, kind: Kind, headers: &HeaderMap) -> Result<Option<SignedIn>, Box<Response>> {
     let Some((name, password)) = basic(headers) else {
         return Ok(None);
     };
@@ -201,7 +216,15 @@ fn sign_in(forge: &Shared, kind: Kind, headers: &HeaderMap) -> Result<Option<u64
     let world = forge.world();
     let side = world.side(kind);
     if let Some(user) = side.sign_in(&name, &password) {
-        return Ok(Some(user.id));
+        return Ok(Some(SignedIn::User(user.id)));
+    }
+    // "Authenticating as an installation": the user name has to be `x-access-token`.
+    let by_app = side
+        .installation_token(&password, now)
+        .filter(|token| name == "x-access-token" && token.may("contents", "read"));
+    if let Some(token) = by_app {
+        lock(&forge.git_tokens_used).insert(token.id);
+        return Ok(Some(SignedIn::Installation(token.clone())));
     }
     let by_token = kind == Kind::GitHub || name == "x-token-auth";
     // GitHub also takes the token as the user name, with `x-oauth-basic` or nothing as password.
@@ -220,7 +243,7 @@ fn sign_in(forge: &Shared, kind: Kind, headers: &HeaderMap) -> Result<Option<u64
     });
     if let Some(token) = allowed {
         lock(&forge.git_tokens_used).insert(token.id);
-        return Ok(Some(token.user));
+        return Ok(Some(SignedIn::User(token.user)));
     }
     drop(world);
     Err(Box::new(ask_for_login(kind)))

@@ -119,5 +119,6 @@ pub(super) async fn delete_grant(
         .world()
         .side_mut(KIND)
         .revoke_grant(token.user, &app.client_id);
+    crate::apps::events::revoked(&forge, &app.client_id, token.user);
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -25,6 +25,7 @@ use axum::{Json, Router, middleware};
 use serde_json::{Value, json};
 
 use crate::api::{Caller, Layer, Page, Refusal, caller, observe, page_url, refuse};
+use crate::apps::{self, Acting};
 use crate::forge::Shared;
 use crate::git;
 use crate::mishaps;
@@ -98,6 +99,17 @@ pub(crate) fn router(forge: &Shared) -> Router {
             "/applications/{client_id}/grant",
             axum::routing::delete(applications::delete_grant),
         )
+        .route("/app", get(apps::api::app))
+        .route(
+            "/app/installations/{installation_id}/access_tokens",
+            post(apps::api::access_token),
+        )
+        .route("/app-manifests/{code}/conversions", post(apps::api::convert))
+        .route("/user/installations", get(apps::api::installations))
+        .route(
+            "/user/installations/{installation_id}/repositories",
+            get(apps::api::repositories),
+        )
         .fallback(async || not_found())
         .layer(middleware::from_fn_with_state(layer, observe))
         .layer(middleware::from_fn_with_state(forge.clone(), rates::count))
@@ -110,6 +122,7 @@ pub(crate) fn router(forge: &Shared) -> Router {
         .nest("/api/v3", api)
         .merge(crate::oauth::github::routes(forge.clone()))
         .merge(policies::routes(forge.clone()))
+        .merge(apps::pages::routes(forge.clone()))
         .merge(git::http::routes(forge.clone(), KIND))
 }
 
@@ -124,7 +137,7 @@ pub(crate) fn error(status: StatusCode, message: &str) -> Response {
     (status, Json(body)).into_response()
 }
 
-fn not_found() -> Response {
+pub(crate) fn not_found() -> Response {
     error(StatusCode::NOT_FOUND, "Not Found")
 }
 
@@ -141,6 +154,11 @@ fn invalid(resource: &str, field: &str, code: &str, message: &str) -> Response {
         "status": "422",
     });
     (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()
+}
+
+/// 422 without particulars.
+pub(crate) fn invalid_request(message: &str) -> Response {
+    error(StatusCode::UNPROCESSABLE_ENTITY, message)
 }
 
 /// The caller, nobody for an anonymous call; 401 for a bad token.
@@ -184,7 +202,25 @@ pub(crate) struct Found {
 
 /// What a token may do with a repository: the user's permission, as far as its scopes reach.
 /// Without `repo`, private repositories do not exist and public ones are only read.
-fn permission(side: &Side, caller: Option<&Caller>, repo: &Repo) -> Option<Permission> {
+pub(crate) fn permission(side: &Side, caller: Option<&Caller>, repo: &Repo) -> Option<Permission> {
+    let public = (!repo.private).then_some(Permission::Read);
+    match caller.map(|caller| (&caller.acting, caller.user)) {
+        // Which routes it may use was decided before; see `apps::needed`.
+        Some((Acting::Installation(token), _)) => {
+            return if token.reaches(side, repo) {
+                Some(Permission::Write)
+            } else {
+                public
+            };
+        }
+        Some((Acting::Person { app }, user)) => {
+            let both = side
+                .covering(*app, repo)
+                .and_then(|_| side.permission(Some(user), repo));
+            return both.or(public);
+        }
+        Some((Acting::OAuth, _)) | None => {}
+    }
     let may = side.permission(caller.map(|caller| caller.user), repo)?;
     let whole = caller.is_some_and(|caller| caller.has(&["repo"]));
     let public = !repo.private && caller.is_some_and(|caller| caller.has(&["public_repo"]));
@@ -278,7 +314,7 @@ fn paged<T>(
     response
 }
 
-fn link_header<T>(forge: &Shared, uri: &OriginalUri, page: &Page<T>) -> Option<String> {
+pub(crate) fn link_header<T>(forge: &Shared, uri: &OriginalUri, page: &Page<T>) -> Option<String> {
     let last = page.last();
     if last == 1 {
         return None;

@@ -5,6 +5,7 @@
 //! `bad_verification_code` is from memory; the documentation names no other word.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{Form, Query, State};
@@ -22,10 +23,14 @@ use super::{visitor, with_cookie, with_query};
 use crate::forge::Shared;
 use crate::git::http::basic;
 use crate::people::Kind;
-use crate::secrets::SecretKind;
-use crate::state::{Code, Grant, OAuthApp};
+use crate::secrets::{SecretKind, random_alphanumeric};
+use crate::state::{Code, Grant, OAuthApp, RefreshToken};
 
 const KIND: Kind = Kind::GitHub;
+
+/// A person's token for a GitHub App: eight hours; what renews it: six months.
+const APP_TOKEN_LIFETIME: Duration = Duration::from_hours(8);
+const REFRESH_LIFETIME: Duration = Duration::from_hours(184 * 24);
 
 type Pairs = HashMap<String, String>;
 
@@ -395,6 +400,9 @@ fn token_for(forge: &Shared, pairs: &Pairs) -> Result<Value, Refusal> {
             "incorrect_client_credentials",
             "The client_id and/or client_secret passed are incorrect.",
         ))?;
+    if field(pairs, "grant_type") == "refresh_token" {
+        return refreshed(forge, &app, field(pairs, "refresh_token"));
+    }
     let code = redeem_code(forge, KIND, field(pairs, "code"), &app.client_id).ok_or(BAD_CODE)?;
     let given = pairs.get("redirect_uri").filter(|uri| !uri.is_empty());
     if given.is_some_and(|uri| {
@@ -419,9 +427,73 @@ fn token_for(forge: &Shared, pairs: &Pairs) -> Result<Value, Refusal> {
             "The user must have a verified primary email.",
         ));
     }
+    if forge.world().side(KIND).app_of_client(&app.client_id).is_some() {
+        return Ok(token_pair(forge, code.user, &app.client_id));
+    }
     let token = issue_token(forge, KIND, code.user, &app.client_id, &code.scopes, None);
     let scope = code.scopes.iter().cloned().collect::<Vec<_>>().join(",");
     Ok(json!({ "access_token": token, "scope": scope, "token_type": "bearer" }))
+}
+
+/// A person's token for a GitHub App, and what renews it ("Refreshing user access tokens").
+fn token_pair(forge: &Shared, user: u64, client_id: &str) -> Value {
+    let none = BTreeSet::new();
+    let access = issue_token(forge, KIND, user, client_id, &none, Some(APP_TOKEN_LIFETIME));
+    let refresh = format!("ghr_{}", random_alphanumeric(76));
+    forge.ledger.note(SecretKind::RefreshToken, &refresh);
+    let last_used = forge.now();
+    forge.world().side_mut(KIND).refresh_tokens.push(RefreshToken {
+        value: refresh.clone(),
+        user,
+        client_id: client_id.to_owned(),
+        scopes: none,
+        last_used,
+        dead: false,
+    });
+    json!({
+        "access_token": access,
+        "expires_in": APP_TOKEN_LIFETIME.as_secs(),
+        "refresh_token": refresh,
+        "refresh_token_expires_in": REFRESH_LIFETIME.as_secs(),
+        "scope": "",
+        "token_type": "bearer",
+    })
+}
+
+/// "Once you use a refresh token, that refresh token and the old user access token will no longer work."
+fn refreshed(forge: &Shared, app: &OAuthApp, value: &str) -> Result<Value, Refusal> {
+    let now = forge.now();
+    let user = {
+        let mut world = forge.world();
+        let side = world.side_mut(KIND);
+        let found = side
+            .refresh_tokens
+            .iter_mut()
+            .find(|token| token.value == value && token.client_id == app.client_id)
+            .filter(|token| !token.dead && now < token.last_used + REFRESH_LIFETIME);
+        let Some(token) = found else {
+            return Err((
+                "bad_refresh_token",
+                "The refresh token passed is incorrect or expired.",
+            ));
+        };
+        token.dead = true;
+        let (user, made) = (token.user, token.last_used);
+        // Access and refresh token of a pair are of one moment.
+        let old = side
+            .tokens
+            .iter()
+            .filter(|token| {
+                token.user == user && token.client_id == app.client_id && token.created_at <= made
+            })
+            .max_by_key(|token| token.created_at)
+            .map(|token| token.id);
+        if let Some(old) = old {
+            side.revoke_token(old);
+        }
+        user
+    };
+    Ok(token_pair(forge, user, &app.client_id))
 }
 
 /// RFC 7636, S256: the challenge is the unpadded base64url of the verifier's SHA-256.

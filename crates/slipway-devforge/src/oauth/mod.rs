@@ -199,7 +199,10 @@ fn issue_token(
     scopes: &BTreeSet<String>,
     lifetime: Option<Duration>,
 ) -> String {
+    let is_app = forge.world().side(kind).app_of_client(client_id).is_some();
     let value = match kind {
+        // "Tokens may be long": one that is taken for 40 characters should show.
+        Kind::GitHub if is_app => format!("ghu_{}", random_alphanumeric(120)),
         Kind::GitHub => format!("gho_{}", random_alphanumeric(36)),
         Kind::Bitbucket => format!("{}=={}", random_text(60), random_text(12)),
     };

@@ -23,7 +23,7 @@ pub(crate) fn escape(text: &str) -> String {
     safe
 }
 
-fn frame(kind: Kind, title: &str, body: &str) -> Html<String> {
+pub(crate) fn frame(kind: Kind, title: &str, body: &str) -> Response {
     let forge = match kind {
         Kind::GitHub => "GitHub (simulated)",
         Kind::Bitbucket => "Bitbucket (simulated)",
@@ -35,9 +35,10 @@ fn frame(kind: Kind, title: &str, body: &str) -> Html<String> {
          </head><body><p><strong>{forge}</strong></p><h1>{title}</h1>{body}</body></html>",
         title = escape(title),
     ))
+    .into_response()
 }
 
-fn hidden(name: &str, value: &str) -> String {
+pub(crate) fn hidden(name: &str, value: &str) -> String {
     format!(
         "<input type=\"hidden\" name=\"{name}\" value=\"{}\">",
         escape(value)
@@ -86,7 +87,7 @@ pub(super) fn select_account(logins: &[String], back: &str) -> Response {
         "{choices}<p><a href=\"{}\">Use another account</a></p>",
         escape(&other)
     );
-    frame(Kind::GitHub, "Select an account", &body).into_response()
+    frame(Kind::GitHub, "Select an account", &body)
 }
 
 /// What an authorize page shows.
@@ -135,7 +136,7 @@ pub(super) fn consent(page: &Consent<'_>) -> Response {
         escape(page.login),
         escape(page.app),
     );
-    frame(page.kind, &format!("Authorize {}", page.app), &body).into_response()
+    frame(page.kind, &format!("Authorize {}", page.app), &body)
 }
 
 /// A page with a body of its own, which must be safe HTML.

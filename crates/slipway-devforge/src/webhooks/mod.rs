@@ -55,7 +55,7 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    fn new(name: &'static str, action: Option<&'static str>, payload: Value) -> Self {
+    pub(crate) fn new(name: &'static str, action: Option<&'static str>, payload: Value) -> Self {
         Self {
             name,
             action,
@@ -117,9 +117,75 @@ fn address(forge: &Shared, kind: Kind, repo: u64, event: &Event) {
     for hook in hooks.iter().filter(wants) {
         send(forge, kind, repo, hook, event);
     }
+    if kind == Kind::GitHub {
+        address_apps(forge, repo, event);
+    }
+}
+
+/// Tells the Apps that are installed where this happened: once each, with the installation.
+fn address_apps(forge: &Shared, repo: u64, event: &Event) {
+    let told: Vec<(u64, Value)> = {
+        let world = forge.world();
+        let side = world.side(Kind::GitHub);
+        let Some(repo) = side.repo(repo) else { return };
+        let wants = |app: &&crate::apps::AppRecord| app.events.iter().any(|name| name == event.name);
+        side.github_apps
+            .iter()
+            .filter(wants)
+            .filter_map(|app| Some((app.id, side.covering(app.id, repo)?.id)))
+            .map(|(app, installation)| {
+                let mut payload = event.payload.clone();
+                payload["installation"] = serde_json::json!({
+                    "id": installation,
+                    "node_id": crate::github::render::node_id("I_", installation),
+                });
+                (app, payload)
+            })
+            .collect()
+    };
+    for (app, payload) in told {
+        tell_app(
+            forge,
+            app,
+            Some(repo),
+            &Event::new(event.name, event.action, payload),
+        );
+    }
+}
+
+/// Sends to an App's one webhook.
+pub(crate) fn tell_app(forge: &Shared, app: u64, repo: Option<u64>, event: &Event) {
+    let hook = {
+        let world = forge.world();
+        world
+            .side(Kind::GitHub)
+            .github_app(app)
+            .map(|app| app.hook.clone())
+    };
+    if let Some(hook) = hook.filter(|hook| hook.active) {
+        send_to(
+            forge,
+            Kind::GitHub,
+            Target::App(app),
+            repo.unwrap_or(0),
+            &hook,
+            event,
+        );
+    }
+}
+
+/// Whose hook a delivery goes to.
+#[derive(Clone, Copy)]
+enum Target {
+    Repository(u64),
+    App(u64),
 }
 
 fn send(forge: &Shared, kind: Kind, repo: u64, hook: &Hook, event: &Event) {
+    send_to(forge, kind, Target::Repository(repo), repo, hook, event);
+}
+
+fn send_to(forge: &Shared, kind: Kind, target: Target, repo: u64, hook: &Hook, event: &Event) {
     let json = event.payload.to_string();
     let (body, content_type) = match (kind, hook.content_type.as_str()) {
         (Kind::GitHub, "form") => {
@@ -133,7 +199,7 @@ fn send(forge: &Shared, kind: Kind, repo: u64, hook: &Hook, event: &Event) {
     let guid = uuid::Uuid::new_v4().to_string();
     let mut headers = vec![("content-type".to_owned(), content_type.to_owned())];
     headers.extend(match kind {
-        Kind::GitHub => github_headers(hook, repo, event.name, &guid, body.as_bytes()),
+        Kind::GitHub => github_headers(hook, target, event.name, &guid, body.as_bytes()),
         Kind::Bitbucket => bitbucket_headers(hook, event.name, &guid, body.as_bytes()),
     });
     let largest = match kind {
@@ -174,18 +240,25 @@ fn signature(secret: &str, body: &[u8]) -> String {
     format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
 }
 
-fn github_headers(hook: &Hook, repo: u64, event: &str, guid: &str, body: &[u8]) -> Vec<(String, String)> {
+fn github_headers(
+    hook: &Hook,
+    target: Target,
+    event: &str,
+    guid: &str,
+    body: &[u8],
+) -> Vec<(String, String)> {
+    let (target, id) = match target {
+        Target::Repository(id) => ("repository", id),
+        Target::App(id) => ("integration", id),
+    };
     let mut headers = vec![
         ("accept".into(), "*/*".into()),
         ("user-agent".into(), "GitHub-Hookshot/devforge".into()),
         ("x-github-delivery".into(), guid.into()),
         ("x-github-event".into(), event.into()),
         ("x-github-hook-id".into(), hook.id.to_string()),
-        ("x-github-hook-installation-target-id".into(), repo.to_string()),
-        (
-            "x-github-hook-installation-target-type".into(),
-            "repository".into(),
-        ),
+        ("x-github-hook-installation-target-id".into(), id.to_string()),
+        ("x-github-hook-installation-target-type".into(), target.into()),
         ("x-github-enterprise-host".into(), "127.0.0.1".into()),
     ];
     if let Some(secret) = &hook.secret {

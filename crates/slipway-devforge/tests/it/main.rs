@@ -13,6 +13,7 @@ mod conformance;
 mod conformance_can_fail;
 mod deliveries;
 mod git_access;
+mod github_app;
 mod github_oauth;
 mod github_rest;
 mod program;

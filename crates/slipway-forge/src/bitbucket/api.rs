@@ -232,6 +232,7 @@ fn owner(access: WorkspaceAccess) -> Owner {
             .links
             .as_ref()
             .and_then(|links| Link::url(links.avatar.as_ref())),
+        installation: None,
     }
 }
 

@@ -149,7 +149,7 @@ pub(super) fn page<T: DeserializeOwned>(answer: &Answer) -> Result<Page<T>, Forg
     Ok((answer.json()?, next))
 }
 
-fn next_link(header: &str) -> Option<String> {
+pub(super) fn next_link(header: &str) -> Option<String> {
     let mut rest = header;
     while let Some((_, after)) = rest.split_once('<') {
         let (url, after) = after.split_once('>')?;
@@ -163,9 +163,9 @@ fn next_link(header: &str) -> Option<String> {
 }
 
 #[derive(Deserialize)]
-struct User {
-    id: u64,
-    login: String,
+pub(super) struct User {
+    pub(super) id: u64,
+    pub(super) login: String,
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
@@ -192,7 +192,7 @@ impl Membership {
     }
 }
 
-fn owner(user: User, kind: OwnerKind, role: OwnerRole) -> Owner {
+pub(super) fn owner(user: User, kind: OwnerKind, role: OwnerRole) -> Owner {
     Owner {
         id: user.id.into(),
         avatar_url: read_url(user.avatar_url.as_deref()),
@@ -200,6 +200,7 @@ fn owner(user: User, kind: OwnerKind, role: OwnerRole) -> Owner {
         name: user.name,
         kind,
         role,
+        installation: None,
     }
 }
 

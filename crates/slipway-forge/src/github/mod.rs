@@ -3,6 +3,7 @@
 mod api;
 mod deliveries;
 mod hooks;
+mod installations;
 mod keys;
 mod oauth;
 mod pull_requests;
@@ -18,23 +19,30 @@ use url::Url;
 
 use crate::{
     Account, AuthorizeRequest, ChangedPaths, Commit, DeliveryHead, DeployKey, Event, FailedDelivery, Forge,
-    ForgeConfig, ForgeError, Grant, Head, Hook, HookSpec, HttpClient, Malformed, OauthError, Owner,
-    OwnerAccess, PullRequest, RemoteHookId, RemoteKeyId, Repository, RepositoryKey, RepositoryPage,
+    ForgeConfig, ForgeError, GithubApp, Grant, Head, Hook, HookSpec, HttpClient, Malformed, OauthError,
+    Owner, OwnerAccess, PullRequest, RemoteHookId, RemoteKeyId, Repository, RepositoryKey, RepositoryPage,
     RepositoryPath, RepositoryQuery, Revocation, Scopes, SignatureError, Status, TokenCheck, http::join,
     rest::Rest, signature,
 };
+
+/// The API that `config` says, for what is asked by nobody's token.
+pub(crate) fn rest(config: &ForgeConfig, http: HttpClient) -> Rest {
+    api::api(config, http)
+}
 
 /// A forge that speaks GitHub's API.
 pub(crate) struct Github {
     config: ForgeConfig,
     api: Rest,
     web: Rest,
+    app: Option<GithubApp>,
 }
 
 impl Github {
     pub(crate) fn new(config: ForgeConfig, http: HttpClient) -> Self {
         Self {
             api: api::api(&config, http.clone()),
+            app: (config.app.clone()).map(|app| GithubApp::new(app, api::api(&config, http.clone()))),
             web: api::web(&config, http),
             config,
         }
@@ -47,6 +55,10 @@ impl Forge for Github {
         &self.config
     }
 
+    fn app(&self) -> Option<&GithubApp> {
+        self.app.as_ref()
+    }
+
     fn authorize_url(&self, request: &AuthorizeRequest) -> Url {
         oauth::authorize_url(&self.config, request)
     }
@@ -56,11 +68,18 @@ impl Forge for Github {
     }
 
     fn wanted_scopes(&self) -> Scopes {
-        oauth::wanted_scopes()
+        // What an App may do stands in the App, and in its installations.
+        match self.app {
+            Some(_) => Scopes::default(),
+            None => oauth::wanted_scopes(),
+        }
     }
 
     fn missing_scopes(&self, granted: &Scopes) -> Scopes {
-        oauth::missing_scopes(granted)
+        match self.app {
+            Some(_) => Scopes::default(),
+            None => oauth::missing_scopes(granted),
+        }
     }
 
     async fn exchange(
@@ -114,7 +133,8 @@ impl Forge for Github {
             "settings",
             "oauth_application_policy",
         ];
-        Some(join(&self.config.web_url, &page))
+        // Organizations restrict OAuth apps; an App they install, or do not.
+        self.app.is_none().then(|| join(&self.config.web_url, &page))
     }
 
     async fn account(&self, token: &SecretString) -> Result<Account, ForgeError> {
@@ -122,11 +142,17 @@ impl Forge for Github {
     }
 
     async fn owners(&self, token: &SecretString) -> Result<Vec<Owner>, ForgeError> {
-        api::owners(&self.api, token).await
+        match self.app {
+            Some(_) => installations::owners(&self.api, token).await,
+            None => api::owners(&self.api, token).await,
+        }
     }
 
     async fn owner_access(&self, token: &SecretString, login: &str) -> Result<OwnerAccess, ForgeError> {
-        api::owner_access(&self.api, token, login).await
+        match self.app {
+            Some(_) => installations::owner_access(&self.api, token, login).await,
+            None => api::owner_access(&self.api, token, login).await,
+        }
     }
 
     async fn repositories(
@@ -134,7 +160,10 @@ impl Forge for Github {
         token: &SecretString,
         query: RepositoryQuery<'_>,
     ) -> Result<RepositoryPage, ForgeError> {
-        repositories::list(&self.api, token, query).await
+        match self.app {
+            Some(_) => installations::repositories(&self.api, token, query).await,
+            None => repositories::list(&self.api, token, query).await,
+        }
     }
 
     async fn repository(

@@ -78,8 +78,11 @@ pub(super) fn authorize_url(config: &ForgeConfig, request: &AuthorizeRequest) ->
         query
             .append_pair("client_id", &config.client_id)
             .append_pair("redirect_uri", request.redirect_uri.as_str())
-            .append_pair("scope", &wanted_scopes().to_string())
             .append_pair("state", &request.state);
+        // "Generating a user access token for a GitHub App": an App has permissions in place of scopes.
+        if config.app.is_none() {
+            query.append_pair("scope", &wanted_scopes().to_string());
+        }
         if let Some(challenge) = &request.pkce_challenge {
             query
                 .append_pair("code_challenge", challenge)
@@ -171,7 +174,10 @@ async fn ask_for_token(
             .filter(|token| !token.is_empty())
             .map(Into::into),
         expires_in: token.expires_in.map(Duration::from_secs),
-        scopes: token.scope.as_deref().map(Scopes::parse),
+        // For an App's tokens `scope` is there, and always empty.
+        scopes: (config.app.is_none())
+            .then_some(token.scope.as_deref().map(Scopes::parse))
+            .flatten(),
     })
 }
 

@@ -17,12 +17,12 @@ use crate::{
 };
 
 /// How many provider's pages one search looks through before it hands over what it has found.
-const PAGES_PER_SEARCH: usize = 5;
+pub(super) const PAGES_PER_SEARCH: usize = 5;
 /// "Compare two commits" lists at most this many files, and does not say that there are more.
 const MOST_COMPARED_FILES: usize = 300;
 
 #[derive(Deserialize)]
-struct Found {
+pub(super) struct Found {
     id: u64,
     full_name: String,
     private: bool,
@@ -44,7 +44,7 @@ struct Permissions {
 }
 
 impl Found {
-    fn into_repository(self, answered_by: &Url) -> Result<Repository, ForgeError> {
+    pub(super) fn into_repository(self, answered_by: &Url) -> Result<Repository, ForgeError> {
         let path = self
             .full_name
             .parse()
@@ -121,7 +121,7 @@ fn list_url(api: &Rest, query: RepositoryQuery<'_>, number: u32) -> Result<Url, 
     Ok(url)
 }
 
-fn is_wanted(repository: &Repository, owner: &str, search: Option<&str>) -> bool {
+pub(super) fn is_wanted(repository: &Repository, owner: &str, search: Option<&str>) -> bool {
     repository.path.owner().eq_ignore_ascii_case(owner)
         && search.is_none_or(|text| repository.path.name().to_lowercase().contains(text))
 }

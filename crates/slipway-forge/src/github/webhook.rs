@@ -6,7 +6,7 @@ use http::{HeaderMap, header::CONTENT_TYPE};
 use serde::Deserialize;
 use slipway_types::{CommitSha, RefKind, RefName};
 
-use super::pull_requests;
+use super::{installations, pull_requests};
 use crate::{
     ChangedPaths, Commit, DeliveryHead, Event, HeadHint, Malformed, PullRequestAction, PullRequestHint,
     RefHint, RepositoryChange, RepositoryHint,
@@ -46,6 +46,8 @@ pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Event, Malformed
         "push" => push(reading),
         "pull_request" => pull_request(reading),
         "repository" => repository(reading),
+        "installation" | "installation_repositories" => installations::event(reading),
+        "github_app_authorization" => installations::revoked(reading),
         _ => {
             let other: Anything = reading.body()?;
             Ok(reading.ignored(other.action.as_deref(), other.repository.map(Into::into)))

@@ -258,6 +258,9 @@ fn every_example_of_githubs_own_is_read() {
             Event::Push { .. } => "push",
             Event::PullRequest { .. } => "pull_request",
             Event::Repository { .. } => "repository",
+            Event::Installation { .. } if name == "installation_repositories" => "installation_repositories",
+            Event::Installation { .. } => "installation",
+            Event::AuthorizationRevoked { .. } => "github_app_authorization",
             Event::Ignored { .. } => "ignored",
         };
         assert!(kind == "ignored" || kind == name, "{name} was read as {kind}");
@@ -266,9 +269,17 @@ fn every_example_of_githubs_own_is_read() {
         assert_eq!(event.repository().map(|hint| hint.id.to_string()), id, "{name}");
     }
     assert!(
-        ["ping", "push", "pull_request", "repository"]
-            .iter()
-            .all(|kind| told.contains_key(kind)),
+        [
+            "ping",
+            "push",
+            "pull_request",
+            "repository",
+            "installation",
+            "installation_repositories",
+            "github_app_authorization",
+        ]
+        .iter()
+        .all(|kind| told.contains_key(kind)),
         "{told:?}"
     );
 }

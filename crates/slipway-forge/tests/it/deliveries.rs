@@ -12,13 +12,13 @@ use url::Url;
 use crate::world::{BOTH, World};
 
 /// Takes deliveries in, as they come.
-struct Receiver {
-    url: Url,
-    got: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
+pub(crate) struct Receiver {
+    pub(crate) url: Url,
+    pub(crate) got: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
 }
 
 impl Receiver {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap())
             .parse()

@@ -126,5 +126,6 @@ pub(crate) fn config(kind: Kind, web: &str, api: &str, client: &OAuthClient) -> 
         client_id: client.client_id.clone(),
         client_secret: client.client_secret.clone().into(),
         known_hosts: Vec::new(),
+        app: None,
     }
 }

@@ -10,7 +10,10 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use slipway_store::Link as StoredLink;
-use slipway_types::{LinkId, SlugName, forge::HealthReason};
+use slipway_types::{
+    LinkId, SlugName,
+    forge::{ClientKind, HealthReason},
+};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -25,7 +28,7 @@ use crate::{
     app::App,
     failure::Failure,
     services::{
-        health,
+        ServiceError, health,
         links::LinkedForge,
         unlinking::{LedgerStep, UnlinkChoices, UnlinkPreview},
     },
@@ -59,6 +62,8 @@ struct Linked {
     display_name: String,
     /// Whether an account can be linked.
     can_link: bool,
+    /// Through what it is linked: `app` (a GitHub App) or `oauth`; null without a link.
+    client: Option<&'static str>,
     /// The link, or the one that is being taken apart; null without.
     link: Option<Link>,
     /// The organizations and workspaces that the account belongs to.
@@ -165,7 +170,20 @@ pub(super) struct Owner {
     reach: &'static str,
     /// Why not, in the provider's words; for single sign-on, where to authorize.
     detail: Option<String>,
+    /// The GitHub App's installation there; null for other clients.
+    installation: Option<Installation>,
     checked_at: Time,
+}
+
+/// A GitHub App's installation at an account.
+#[derive(Debug, Serialize, ToSchema)]
+struct Installation {
+    /// GitHub's number of it.
+    id: String,
+    /// `all` repositories of the account, or `selected` ones.
+    selection: &'static str,
+    /// Where its owner changes it.
+    settings_url: String,
 }
 
 impl From<slipway_store::LinkOwner> for Owner {
@@ -175,6 +193,11 @@ impl From<slipway_store::LinkOwner> for Owner {
             role: owner.role.as_str(),
             reach: owner.reach.as_str(),
             detail: owner.detail,
+            installation: owner.installation.map(|it| Installation {
+                id: it.id,
+                selection: it.selection.as_str(),
+                settings_url: it.settings_url,
+            }),
             checked_at: owner.checked_at.into(),
         }
     }
@@ -183,9 +206,10 @@ impl From<slipway_store::LinkOwner> for Owner {
 impl From<LinkedForge> for Linked {
     fn from(linked: LinkedForge) -> Self {
         Self {
+            can_link: linked.can_link(),
             forge: linked.forge.fields.name,
             display_name: linked.forge.fields.display_name,
-            can_link: linked.can_link,
+            client: linked.through.map(ClientKind::as_str),
             link: linked.link.map(Link::from),
             owners: linked.owners.into_iter().map(Owner::from).collect(),
             authorizations_url: linked.authorizations_url.map(String::from),
@@ -220,6 +244,17 @@ struct LinkAsked {
     /// Whether the provider shall ask which account.
     #[serde(default)]
     choose: bool,
+    /// Through what: `app` (a GitHub App) or `oauth`. Left out: the App where there is one.
+    client: Option<String>,
+}
+
+impl LinkAsked {
+    fn client(&self) -> Result<Option<ClientKind>, ServiceError> {
+        let unknown = |_| ServiceError::invalid("client", "`app` or `oauth`, or nothing");
+        (self.client.as_deref())
+            .map(|word| word.parse().map_err(unknown))
+            .transpose()
+    }
 }
 
 /// Where to go on.
@@ -242,7 +277,7 @@ async fn start(
 ) -> Result<Response, Failure> {
     let url = app
         .linking
-        .start(&who, &path.namespace, &path.forge, asked.choose)
+        .start_through(&who, &path.namespace, &path.forge, asked.client()?, asked.choose)
         .await?;
     let started = LinkStarted {
         authorize_url: Some(url.into()),

@@ -52,7 +52,7 @@ async fn forges(State(app): State<App>, _who: Asker) -> Result<Json<Page<SourceP
         name: provider.record.fields.name,
         display_name: provider.record.fields.display_name,
         web_url: provider.record.fields.web_url.into(),
-        can_link: provider.client.is_some(),
+        can_link: provider.client.is_some() || provider.app.is_some(),
     })))
 }
 

@@ -23,6 +23,7 @@ pub async fn sweep_one(store: &Store, linking: &Linking) -> Result<(), LoopError
     linking.sweep().await?;
     let tx = store.begin().await?;
     tx.sessions().sweep(now).await?;
+    tx.app_attempts().sweep(now).await?;
     tx.idempotency_keys().sweep(now.minus(IDEMPOTENCY)).await?;
     tx.outbox().sweep(now.minus(DONE)).await?;
     tx.provider_resources().forget_previous_secrets(now).await?;

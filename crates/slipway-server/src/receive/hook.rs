@@ -9,7 +9,7 @@ use axum::{
 };
 use slipway_forge::{DeliveryHead, Forge};
 use slipway_store::{NewDelivery, Receiving, StoreError};
-use slipway_types::{DeliveryId, Timestamp};
+use slipway_types::{DeliveryId, ResourceId, SourceId, Timestamp};
 
 use super::{NotStored, Receive, Room};
 use crate::services::ask::AskError;
@@ -37,7 +37,7 @@ const KEPT: [&str; 9] = [
 
 /// Why a delivery was not taken.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+pub(super) enum Refusal {
     #[error("there is no webhook at this address")]
     UnknownPath,
     #[error("the delivery could not be read: it is over the limit, or was cut off")]
@@ -78,6 +78,15 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// What the sender is told, and what the log says.
+    pub(super) fn answer(&self) -> (StatusCode, String) {
+        // The path is an address that only the provider knows: not for the log.
+        tracing::warn!(kind = self.kind(), reason = %self, "delivery refused");
+        (self.status(), format!("{self}\n"))
+    }
+}
+
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         Self::Unavailable(error.into())
@@ -101,11 +110,7 @@ pub(super) async fn receive(
             tracing::info!(delivery = %id, event, "delivery stored");
             (StatusCode::ACCEPTED, format!("stored as {id}\n"))
         }
-        Err(refusal) => {
-            // The path is an address that only the provider knows: not for the log.
-            tracing::warn!(kind = refusal.kind(), reason = %refusal, "delivery refused");
-            (refusal.status(), format!("{refusal}\n"))
-        }
+        Err(refusal) => refusal.answer(),
     }
 }
 
@@ -127,7 +132,7 @@ async fn take(receive: &Receive, path: &str, request: Request) -> Result<(Delive
         return Err(Refusal::OtherRepository);
     }
     let malformed = parsed.err().map(|malformed| malformed.to_string());
-    let new = new_delivery(&hook, &head, &headers, &body);
+    let new = new_delivery(Some(hook.id), hook.source, &head, &headers, &body);
     let id = receive.group.store(new, malformed.clone(), room).await?;
     match malformed {
         Some(why) => Err(Refusal::Malformed(why)),
@@ -136,14 +141,14 @@ async fn take(receive: &Receive, path: &str, request: Request) -> Result<(Delive
 }
 
 /// Waits for room for a body: for as much as it says that it has, or else as much as it may have.
-async fn room(receive: &Receive, headers: &HeaderMap) -> Result<Room, NotStored> {
+pub(super) async fn room(receive: &Receive, headers: &HeaderMap) -> Result<Room, NotStored> {
     let said = headers.get(header::CONTENT_LENGTH);
     let said = said.and_then(|said| said.to_str().ok()?.parse::<usize>().ok());
     let bytes = said.map_or(receive.limit, |said| said.min(receive.limit));
     receive.group.room(bytes).await
 }
 
-async fn read(request: Request) -> Result<Bytes, Refusal> {
+pub(super) async fn read(request: Request) -> Result<Bytes, Refusal> {
     match tokio::time::timeout(ARRIVES_WITHIN, Bytes::from_request(request, &())).await {
         Ok(body) => body.map_err(|rejection| Refusal::Unreadable(rejection.status())),
         Err(_) => Err(Refusal::Unreadable(StatusCode::REQUEST_TIMEOUT)),
@@ -181,10 +186,17 @@ async fn count_rejected(receive: &Receive, hook: &Receiving) -> Result<(), Store
     tx.commit().await
 }
 
-fn new_delivery(hook: &Receiving, head: &DeliveryHead, headers: &HeaderMap, body: &[u8]) -> NewDelivery {
+/// What is kept of a delivery.
+pub(super) fn new_delivery(
+    hook: Option<ResourceId>,
+    source: SourceId,
+    head: &DeliveryHead,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> NewDelivery {
     NewDelivery {
-        hook: hook.id,
-        source: hook.source,
+        hook,
+        source,
         event: cut(&head.event),
         remote_id: head.delivery_id.as_deref().map(cut),
         attempt: i32::try_from(head.attempt).unwrap_or(i32::MAX),

@@ -1,4 +1,5 @@
-//! Receiving webhooks: `POST /hooks/{path}`. Verify, store, answer; no call to a forge, ever.
+//! Receiving webhooks: `POST /hooks/{path}`, and `POST /hooks/apps/{path}` for a GitHub App's one. Verify, store, answer;
+//! no call to a forge, ever.
 //!
 //! Invariants kept here: what is answered with 2xx is durable. Nothing is stored that is not signed by whom the hook
 //! was made for; rejected deliveries are only counted, per hook, with the time of the last. The path is an
@@ -15,6 +16,7 @@
 //! | an unknown path, a hook that was removed | 404 | no |
 //! | the database does not answer, or does not keep up | 503 | no; the provider shows it, and reconciliation finds what was lost |
 
+mod app_hook;
 mod group;
 mod hook;
 
@@ -69,6 +71,7 @@ impl Receive {
         let limit = DefaultBodyLimit::max(self.limit);
         Router::new()
             .route("/hooks/{path}", post(hook::receive))
+            .route("/hooks/apps/{path}", post(app_hook::receive))
             .layer(limit)
             .with_state(self)
     }

@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use secrecy::SecretString;
 use slipway_forge::{ChangedPaths, Commit, Forge, ForgeError, Head, PullRequest};
 use slipway_store::{SourceRepository, StoreError};
 use slipway_types::{CommitSha, ForgeId, RefName, Timestamp};
@@ -47,6 +48,13 @@ pub trait AskForge: Send + Sync + 'static {
         base: &CommitSha,
         head: &CommitSha,
     ) -> Result<ChangedPaths, AskError>;
+
+    /// User name and token to clone the source with over HTTPS, where a GitHub App does it; `None` where a deploy key
+    /// does.
+    async fn to_clone(
+        &self,
+        source: &SourceRepository,
+    ) -> Result<Option<(&'static str, SecretString)>, AskError>;
 
     /// `known_hosts` lines for the source's SSH clone URL. Empty if nobody vouches for any.
     async fn known_hosts(&self, source: &SourceRepository) -> Result<Vec<String>, AskError>;

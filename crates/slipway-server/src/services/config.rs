@@ -20,6 +20,21 @@ impl Config {
         self.page(&["hooks", path])
     }
 
+    /// Where a GitHub App's one webhook goes.
+    pub fn app_hook_url(&self, path: &str) -> Url {
+        self.page(&["hooks", "apps", path])
+    }
+
+    /// Where a person comes back to after installing a GitHub App, or choosing other repositories.
+    pub fn installed_url(&self, forge: &str) -> Url {
+        self.page(&["settings", "linked-accounts", forge, "installed"])
+    }
+
+    /// Where an administrator comes back to with a new GitHub App's code.
+    pub fn app_created_url(&self, forge: &str) -> Url {
+        self.page(&["admin", "source-providers", forge, "app", "created"])
+    }
+
     /// Where a build trigger is called: Docker Hub's own path, so that only the host changes in an old line.
     pub fn trigger_url(&self, source: &str, token: &str) -> Url {
         self.page(&[

@@ -104,6 +104,10 @@ impl Deliveries {
     ) -> Result<(DeliveryOutcome, Option<String>), StoreError> {
         let hints = match event {
             Event::Ping { .. } => return Ok((DeliveryOutcome::Ping, None)),
+            // Of no repository: written down when it came, never stored as a delivery.
+            Event::Installation { .. } | Event::AuthorizationRevoked { .. } => {
+                return Ok((DeliveryOutcome::EventIgnored, None));
+            }
             Event::Ignored { event, .. } => return Ok((DeliveryOutcome::EventIgnored, Some(event))),
             Event::Repository { repository, change } => {
                 let name = repository
@@ -126,11 +130,12 @@ impl Deliveries {
             tx.source_repositories().set_baselined(source.id, None).await?;
             return Ok((DeliveryOutcome::NoConfiguration, None));
         }
-        let late = delivery.replay_of.is_none()
-            && tx
-                .redeliveries()
-                .is_one(delivery.hook, &delivery.remote_id)
-                .await?;
+        let late = match delivery.hook {
+            Some(hook) if delivery.replay_of.is_none() => {
+                tx.redeliveries().is_one(hook, &delivery.remote_id).await?
+            }
+            _ => false,
+        };
         // Bitbucket tries again what failed: then other deliveries may have failed for good.
         let mut gap = delivery.attempt > 1;
         for (position, hint) in (0i32..).zip(&hints) {

@@ -15,7 +15,9 @@ use std::{
 };
 
 use secrecy::{ExposeSecret as _, SecretString};
-use slipway_forge::{Forge, ForgeConfig, ForgeError, Grant, HttpClient, OauthError, Scopes, connect};
+use slipway_forge::{
+    AppConfig, AppError, Forge, ForgeConfig, ForgeError, Grant, HttpClient, OauthError, Scopes, connect,
+};
 use slipway_store::{
     Credential, ForgeClient, ForgeFields, ForgeRecord, Link, LinkHealth, SourceRepository, Store, StoreError,
     Tokens,
@@ -25,7 +27,7 @@ use slipway_types::{
     forge::{ClientKind, Health, HealthReason, LinkState},
 };
 
-use super::ServiceError;
+use super::{ServiceError, installations::Installations};
 use crate::fault;
 
 /// A token is renewed when less than this is left of it, or a fifth of its life where that is less.
@@ -52,21 +54,39 @@ struct Inner {
     connected: Mutex<HashMap<ForgeClientId, Connected>>,
     renewing: Mutex<HashMap<CredentialId, Arc<tokio::sync::Mutex<()>>>>,
     waiting: Mutex<HashMap<CredentialId, Timestamp>>,
+    installations: Installations,
 }
 
 /// A forge, and what it was connected by: another configuration, another connection.
 struct Connected {
     fields: ForgeFields,
-    client_id: String,
-    secret: SecretString,
+    client: ForgeClient,
+    secrets: Secrets,
     forge: Arc<dyn Forge>,
 }
 
+/// What a client proves itself by.
+struct Secrets {
+    client: SecretString,
+    /// A GitHub App's private key.
+    app: Option<SecretString>,
+}
+
+impl Secrets {
+    fn are(&self, other: &Self) -> bool {
+        let same = |a: &SecretString, b: &SecretString| a.expose_secret() == b.expose_secret();
+        same(&self.client, &other.client)
+            && match (&self.app, &other.app) {
+                (Some(a), Some(b)) => same(a, b),
+                (None, None) => true,
+                _ => false,
+            }
+    }
+}
+
 impl Connected {
-    fn is(&self, fields: &ForgeFields, client: &ForgeClient, secret: &SecretString) -> bool {
-        self.fields == *fields
-            && self.client_id == client.client_id
-            && self.secret.expose_secret() == secret.expose_secret()
+    fn is(&self, fields: &ForgeFields, client: &ForgeClient, secrets: &Secrets) -> bool {
+        self.fields == *fields && self.client == *client && self.secrets.are(secrets)
     }
 }
 
@@ -77,11 +97,14 @@ pub enum NoToken {
     #[error("no account is linked for this; link one under Linked accounts")]
     NotLinked,
     /// The forge has no OAuth client.
-    #[error("this forge has no OAuth client; an administrator enters one under Source providers")]
+    #[error("this forge has no client; an administrator enters one under Source providers")]
     NotConfigured,
     /// The access has ended and cannot be renewed.
     #[error("the linked account's access has expired; link it again")]
     Expired,
+    /// The GitHub App gives none for the repository.
+    #[error(transparent)]
+    App(#[from] AppError),
     /// The forge did not renew it.
     #[error(transparent)]
     Renewal(#[from] OauthError),
@@ -100,6 +123,7 @@ impl NoToken {
             Self::NotLinked => "not_linked",
             Self::NotConfigured => "forge_not_configured",
             Self::Expired => "token_expired",
+            Self::App(error) => error.kind(),
             Self::Renewal(error) => error.kind(),
             Self::Interrupted => "interrupted",
             Self::Store(error) => error.kind(),
@@ -109,8 +133,10 @@ impl NoToken {
     /// Whether asking again later, unchanged, may succeed.
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Renewal(OauthError::Forge(error)) => error.is_transient(),
-            Self::NotLinked | Self::NotConfigured | Self::Expired | Self::Renewal(_) => false,
+            Self::Renewal(OauthError::Forge(error)) | Self::App(AppError::Forge(error)) => {
+                error.is_transient()
+            }
+            Self::NotLinked | Self::NotConfigured | Self::Expired | Self::App(_) | Self::Renewal(_) => false,
             Self::Interrupted | Self::Store(_) => true,
         }
     }
@@ -121,6 +147,7 @@ impl From<NoToken> for ServiceError {
         match error {
             NoToken::Store(error) => error.into(),
             NoToken::Renewal(error) => error.into(),
+            NoToken::App(AppError::Forge(error)) => error.into(),
             other => Self::Conflict {
                 kind: other.kind(),
                 message: other.to_string(),
@@ -145,11 +172,12 @@ impl Forges {
                 connected: Mutex::default(),
                 renewing: Mutex::default(),
                 waiting: Mutex::default(),
+                installations: Installations::default(),
             }),
         }
     }
 
-    /// The forge behind an OAuth client.
+    /// The forge behind a client.
     ///
     /// # Errors
     /// [`NoToken::NotConfigured`] where there is no such client.
@@ -171,11 +199,26 @@ impl Forges {
         self.connected(record, client).await
     }
 
-    /// A forge, by its OAuth client, and that client.
+    /// A forge, by the client that linking offers first, and that client: the GitHub App where there is one.
     ///
     /// # Errors
     /// [`NoToken::NotConfigured`] where there is none.
     pub async fn by_id(&self, id: ForgeId) -> Result<(Arc<dyn Forge>, ForgeClient), NoToken> {
+        match self.by_kind(id, ClientKind::App).await {
+            Err(NoToken::NotConfigured) => self.by_kind(id, ClientKind::Oauth).await,
+            found => found,
+        }
+    }
+
+    /// A forge, by its client of this kind, and that client.
+    ///
+    /// # Errors
+    /// [`NoToken::NotConfigured`] where there is none.
+    pub async fn by_kind(
+        &self,
+        id: ForgeId,
+        kind: ClientKind,
+    ) -> Result<(Arc<dyn Forge>, ForgeClient), NoToken> {
         let record = self
             .inner
             .store
@@ -183,19 +226,75 @@ impl Forges {
             .find(id)
             .await?
             .ok_or(NoToken::NotConfigured)?;
-        let client = self.inner.store.forges().client_of(id, ClientKind::Oauth).await?;
+        let client = self.inner.store.forges().client_of(id, kind).await?;
         let client = client.ok_or(NoToken::NotConfigured)?;
         Ok((self.connected(record, client.clone()).await?, client))
     }
 
-    /// The forge of a source repository, and a token that reaches it: that of its namespace's link.
+    /// The forge of a source repository, and a token that reaches it: that of its namespace's link, or, through a
+    /// GitHub App, one of the installation's that reaches nothing else.
     ///
     /// # Errors
     /// [`NoToken`]
     pub async fn for_source(&self, source: SourceId) -> Result<(Arc<dyn Forge>, SecretString), NoToken> {
         let source = self.inner.store.source_repositories().get(source).await?;
         let link = self.link_of(&source).await?;
-        self.for_link(&link).await
+        let (forge, credential) = self.of_link(&link).await?;
+        let Some(app) = forge.app() else {
+            return self.for_link(&link).await;
+        };
+        let token = self
+            .inner
+            .installations
+            .for_building(&self.inner.store, app, credential.client, &link, &source)
+            .await?;
+        Ok((forge, token))
+    }
+
+    /// User name and token to clone a source repository with over HTTPS, through a GitHub App; `None` where a deploy
+    /// key does it.
+    ///
+    /// # Errors
+    /// [`NoToken`]
+    pub async fn to_clone(
+        &self,
+        source: &SourceRepository,
+    ) -> Result<Option<(&'static str, SecretString)>, NoToken> {
+        let link = self.link_of(source).await?;
+        let (forge, credential) = self.of_link(&link).await?;
+        let Some(app) = forge.app() else {
+            return Ok(None);
+        };
+        let store = &self.inner.store;
+        let token = Installations::for_cloning(store, app, credential.client, &link, source).await?;
+        Ok(Some((forge.clone_user(), token)))
+    }
+
+    /// As [`Self::ask`], about a source repository, with [`Self::for_source`]'s token. An installation's token ends with
+    /// the installation: a fresh one, or its refusal, tells.
+    ///
+    /// # Errors
+    /// As [`Self::for_source`]. What the forge said is within.
+    pub(super) async fn ask_of_source<T, F>(
+        &self,
+        link: &Link,
+        source: &SourceRepository,
+        token: &mut SecretString,
+        question: impl Fn(SecretString) -> F,
+    ) -> Result<Result<T, ForgeError>, NoToken>
+    where
+        F: Future<Output = Result<T, ForgeError>>,
+    {
+        if self.inner.store.links().client_kind(link.id).await? != Some(ClientKind::App) {
+            return self.ask(link, token, question).await;
+        }
+        let said = question(token.clone()).await;
+        if !matches!(said, Err(ForgeError::Unauthorized { .. })) {
+            return Ok(said);
+        }
+        self.inner.installations.forget(source);
+        *token = self.for_source(source.id).await?.1;
+        Ok(question(token.clone()).await)
     }
 
     /// The link in use that reaches a source repository.
@@ -217,6 +316,25 @@ impl Forges {
     /// # Errors
     /// [`NoToken`]
     pub async fn for_link(&self, link: &Link) -> Result<(Arc<dyn Forge>, SecretString), NoToken> {
+        let (forge, credential) = self.of_link(link).await?;
+        self.must_wait(&credential, forge.as_ref())?;
+        let token = self.token(credential.id).await?;
+        Ok((forge, token))
+    }
+
+    /// The forge of a credential, and its token.
+    ///
+    /// # Errors
+    /// [`NoToken`]
+    pub(super) async fn for_credential(
+        &self,
+        id: CredentialId,
+    ) -> Result<(Arc<dyn Forge>, SecretString), NoToken> {
+        let forge = self.by_client(self.credential(id).await?.client).await?;
+        Ok((forge, self.token(id).await?))
+    }
+
+    async fn of_link(&self, link: &Link) -> Result<(Arc<dyn Forge>, Credential), NoToken> {
         let credential = link.credential.ok_or(NoToken::NotLinked)?;
         let credential = self
             .inner
@@ -226,9 +344,7 @@ impl Forges {
             .await?
             .ok_or(NoToken::NotLinked)?;
         let forge = self.by_client(credential.client).await?;
-        self.must_wait(&credential, forge.as_ref())?;
-        let token = self.token(credential.id).await?;
-        Ok((forge, token))
+        Ok((forge, credential))
     }
 
     /// A credential's access token, renewed first where it is about to end: once, for all who wait, in all processes.
@@ -471,6 +587,30 @@ impl Forges {
         self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// As [`Self::note_failure`], of a call with [`Self::for_source`]'s token: an installation's says nothing of the
+    /// person's own, so that the link is asked about with that instead.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(super) async fn note_failure_of_source(
+        &self,
+        link: &Link,
+        error: &ForgeError,
+    ) -> Result<(), StoreError> {
+        if self.inner.store.links().client_kind(link.id).await? != Some(ClientKind::App) {
+            return self.note_failure(link.id, error).await;
+        }
+        if error.is_transient() {
+            return self.note_failure(link.id, error).await;
+        }
+        if matches!(error, ForgeError::Unauthorized { .. }) {
+            let tx = self.inner.store.begin().await?;
+            tx.links().look_again(link.id).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
     async fn mark_credential(
         &self,
         id: CredentialId,
@@ -505,7 +645,11 @@ impl Forges {
     }
 
     async fn connected(&self, record: ForgeRecord, client: ForgeClient) -> Result<Arc<dyn Forge>, NoToken> {
-        let secret = self.inner.store.forges().open_client_secret(client.id).await?;
+        let forges = self.inner.store.forges();
+        let secrets = Secrets {
+            client: forges.open_client_secret(client.id).await?,
+            app: forges.open_app_secrets(client.id).await?.map(|(key, _)| key),
+        };
         let mut connected = self
             .inner
             .connected
@@ -513,19 +657,25 @@ impl Forges {
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(there) = connected
             .get(&client.id)
-            .filter(|there| there.is(&record.fields, &client, &secret))
+            .filter(|there| there.is(&record.fields, &client, &secrets))
         {
             return Ok(Arc::clone(&there.forge));
         }
-        let forge = connect(config(&record, &client, secret.clone()), self.inner.http.clone());
+        let forge = connect(config(&record, &client, &secrets), self.inner.http.clone());
+        let id = client.id;
         let fresh = Connected {
             fields: record.fields,
-            client_id: client.client_id,
-            secret,
+            client,
+            secrets,
             forge: Arc::clone(&forge),
         };
-        connected.insert(client.id, fresh);
+        connected.insert(id, fresh);
         Ok(forge)
+    }
+
+    /// The client that everything is asked through.
+    pub(super) fn http(&self) -> HttpClient {
+        self.inner.http.clone()
     }
 
     /// A forge as it would be with these fields, for trying them out.
@@ -545,6 +695,7 @@ impl Forges {
             client_id: client_id.to_owned(),
             client_secret: secret,
             known_hosts: fields.known_hosts.clone(),
+            app: None,
         };
         connect(config, self.inner.http.clone())
     }
@@ -579,8 +730,9 @@ const fn is_passing(reason: HealthReason) -> bool {
     matches!(reason, HealthReason::RateLimited | HealthReason::ForgeUnreachable)
 }
 
-fn config(record: &ForgeRecord, client: &ForgeClient, secret: SecretString) -> ForgeConfig {
+fn config(record: &ForgeRecord, client: &ForgeClient, secrets: &Secrets) -> ForgeConfig {
     let fields = &record.fields;
+    let app = client.app.as_ref().zip(secrets.app.as_ref());
     ForgeConfig {
         id: record.id,
         kind: fields.kind,
@@ -589,8 +741,13 @@ fn config(record: &ForgeRecord, client: &ForgeClient, secret: SecretString) -> F
         web_url: fields.web_url.clone(),
         api_url: fields.api_url.clone(),
         client_id: client.client_id.clone(),
-        client_secret: secret,
+        client_secret: secrets.client.clone(),
         known_hosts: fields.known_hosts.clone(),
+        app: app.map(|(app, key)| AppConfig {
+            app_id: app.app_id.clone(),
+            page: app.page.clone(),
+            private_key: key.clone(),
+        }),
     }
 }
 

@@ -72,11 +72,11 @@ impl LinkedForges {
         F: Future<Output = Result<T, ForgeError>> + Send,
     {
         let link = self.forges.link_of(source).await?;
-        let (forge, mut token) = self.forges.for_link(&link).await?;
+        let (forge, mut token) = self.forges.for_source(source.id).await?;
         let answer = match RepositoryPath::new(&source.facts.owner, &source.facts.name) {
             Ok(path) => {
                 let ask = |token| question(Arc::clone(&forge), token, path.clone());
-                self.forges.ask(&link, &mut token, ask).await?
+                self.forges.ask_of_source(&link, source, &mut token, ask).await?
             }
             Err(_) => Err(ForgeError::NotFound {
                 forge: forge.config().display_name.clone(),
@@ -129,7 +129,7 @@ impl LinkedForges {
         itself: bool,
     ) -> Result<(), AskError> {
         let link = self.forges.link_of(source).await?;
-        self.forges.note_failure(link.id, error).await?;
+        self.forges.note_failure_of_source(&link, error).await?;
         Ok(reach::failed(&self.store, &link, source, error, itself).await?)
     }
 }
@@ -223,6 +223,13 @@ impl AskForge for LinkedForges {
             async move { forge.changed_paths(&token, &path, &base, &head).await }
         })
         .await
+    }
+
+    async fn to_clone(
+        &self,
+        source: &SourceRepository,
+    ) -> Result<Option<(&'static str, SecretString)>, AskError> {
+        Ok(self.forges.to_clone(source).await?)
     }
 
     async fn known_hosts(&self, source: &SourceRepository) -> Result<Vec<String>, AskError> {

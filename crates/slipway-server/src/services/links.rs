@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use slipway_store::{ForgeRecord, Link, LinkOwner, Store};
 use slipway_types::{
     SlugName,
-    forge::{Health, LinkState, OwnerReach},
+    forge::{ClientKind, Health, LinkState, OwnerReach},
 };
 use url::Url;
 
@@ -28,8 +28,12 @@ pub struct Links {
 pub struct LinkedForge {
     /// The forge.
     pub forge: ForgeRecord,
-    /// Whether it can be linked: it has a client.
-    pub can_link: bool,
+    /// Through what it can be linked, what is offered first in front: the GitHub App, then the OAuth client.
+    pub clients: Vec<ClientKind>,
+    /// Through what it is linked.
+    pub through: Option<ClientKind>,
+    /// Where a person installs the GitHub App, for the link in use.
+    pub install_url: Option<Url>,
     /// The link in use, or the one that is being taken apart. Its health is that of all that is built through it.
     pub link: Option<Link>,
     /// What is wrong with what is built through it.
@@ -48,6 +52,13 @@ pub struct LinkedForge {
     pub authorizations_url: Option<Url>,
     /// Where the owners of organizations that did not let the link in decide that, by their names.
     pub policy_urls: BTreeMap<String, Url>,
+}
+
+impl LinkedForge {
+    /// Whether an account can be linked: there is a client to do it through.
+    pub const fn can_link(&self) -> bool {
+        !self.clients.is_empty()
+    }
 }
 
 impl Links {
@@ -93,10 +104,21 @@ impl Links {
                 ),
                 None => (Vec::new(), Vec::new()),
             };
-            let connected = self.forges.by_id(forge.id).await.ok().map(|(forge, _)| forge);
+            let mut clients = self.store.forges().clients_of(forge.id).await?;
+            clients.sort_by_key(|client| client.kind != ClientKind::App);
+            let of_link = credential
+                .as_ref()
+                .and_then(|it| clients.iter().find(|client| client.id == it.client));
+            let connected = match of_link.or(clients.first()) {
+                Some(client) => self.forges.by_client(client.id).await.ok(),
+                None => None,
+            };
+            let app = connected.as_ref().and_then(|forge| forge.app());
             let refusing = owners.iter().filter(|owner| is_refusing(owner));
             overview.push(LinkedForge {
-                can_link: connected.is_some(),
+                through: of_link.map(|client| client.kind),
+                install_url: (of_link.and(app)).map(|app| app.install_url(namespace.name.as_str())),
+                clients: clients.iter().map(|client| client.kind).collect(),
                 authorizations_url: connected.as_ref().map(|forge| forge.authorizations_url()),
                 policy_urls: refusing
                     .filter_map(|owner| {

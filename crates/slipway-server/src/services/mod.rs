@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod accounts;
+pub(crate) mod app_events;
 pub mod ask;
 pub mod audit;
 pub mod bells;
@@ -17,8 +18,10 @@ mod error;
 pub mod finish;
 pub mod follow;
 pub mod forges;
+pub mod github_apps;
 pub mod health;
 pub mod idempotency;
+mod installations;
 pub mod linked_forges;
 pub mod linking;
 pub mod links;

@@ -92,7 +92,8 @@ pub(super) async fn gone(tx: &Tx, source: &SourceRepository) -> Result<(), Store
     Ok(())
 }
 
-async fn lost(
+/// It cannot be reached, for this reason: what builds from it is blocked.
+pub(super) async fn lost(
     tx: &Tx,
     source: &SourceRepository,
     state: SourceState,
@@ -118,6 +119,7 @@ fn why_blocked(reason: HealthReason, detail: &str) -> String {
     match reason {
         HealthReason::OrgAccessDenied => format!("access revoked by organization: {detail}"),
         HealthReason::SsoRequired => format!("the organization asks for single sign-on: {detail}"),
+        HealthReason::InstallationSuspended | HealthReason::InstallationRemoved => detail.to_owned(),
         HealthReason::RepositoryGone => format!("the source repository is gone: {detail}"),
         _ => format!("access to the source repository is lost: {detail}"),
     }
@@ -180,6 +182,7 @@ pub(super) fn not_reached(owner: &str, reach: OwnerReach, detail: Option<String>
         role: Role::Member,
         reach,
         detail,
+        installation: None,
         checked_at: Timestamp::now(),
     }
 }

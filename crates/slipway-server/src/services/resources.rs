@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use slipway_forge::{fresh_state, generate_deploy_key};
 use slipway_store::{Link, NewOutboxRow, Resource, SourceRepository, Tx};
 use slipway_types::{
-    ResourceId,
-    forge::{OutboxKind, ResourceKind, ResourceState},
+    CredentialId, ResourceId,
+    forge::{ClientKind, OutboxKind, ResourceKind, ResourceState},
 };
 
 use super::ServiceError;
@@ -19,6 +19,9 @@ use super::ServiceError;
 pub(crate) struct ResourceStep {
     /// Which.
     pub(crate) resource: ResourceId,
+    /// With whose token, where it is not the link's present one: the account that made it is being given up.
+    #[serde(default)]
+    pub(crate) credential: Option<CredentialId>,
 }
 
 /// Wants a resource for a source repository. One that is there, or on its way, is enough; one that failed is
@@ -29,6 +32,10 @@ pub(super) async fn want(
     source: &SourceRepository,
     kind: ResourceKind,
 ) -> Result<(), ServiceError> {
+    if through_app(tx, link).await? {
+        // Its one webhook serves all, and clones use a token of the installation.
+        return Ok(());
+    }
     let resources = tx.provider_resources();
     let id = match resources.serving(source.id, link.id, kind).await? {
         Some(there) if there.state != ResourceState::Failed => return Ok(()),
@@ -73,6 +80,11 @@ const fn create(kind: ResourceKind) -> OutboxKind {
     }
 }
 
+/// Whether a link goes through a GitHub App, which needs neither hook nor key.
+pub(super) async fn through_app(tx: &Tx, link: &Link) -> Result<bool, ServiceError> {
+    Ok(tx.links().client_kind(link.id).await? == Some(ClientKind::App))
+}
+
 /// Has everything removed that a link made for a source repository: the hook before the key. Says how many.
 pub(super) async fn unwant_all(
     tx: &Tx,
@@ -96,6 +108,17 @@ pub(super) async fn unwant(
     source: &SourceRepository,
     resource: &Resource,
 ) -> Result<(), ServiceError> {
+    unwant_as(tx, link, source, resource, None).await
+}
+
+/// Has one resource removed: with the link's token, or with that of the `credential` that made it.
+pub(super) async fn unwant_as(
+    tx: &Tx,
+    link: &Link,
+    source: &SourceRepository,
+    resource: &Resource,
+    credential: Option<CredentialId>,
+) -> Result<(), ServiceError> {
     // A refusal is definite: there is nothing at the provider.
     if resource.state == ResourceState::Failed && resource.remote_id.is_none() {
         tx.provider_resources().settle_removed(resource.id).await?;
@@ -106,7 +129,7 @@ pub(super) async fn unwant(
         ResourceKind::Webhook => OutboxKind::RemoveWebhook,
         ResourceKind::DeployKey => OutboxKind::RemoveDeployKey,
     };
-    push(tx, link, source, remove, resource.id).await
+    push_as(tx, link, source, remove, resource.id, credential).await
 }
 
 /// Replaces a deploy key: the new one is made before the old one goes.
@@ -129,6 +152,17 @@ pub(super) async fn push(
     kind: OutboxKind,
     resource: ResourceId,
 ) -> Result<(), ServiceError> {
+    push_as(tx, link, source, kind, resource, None).await
+}
+
+async fn push_as(
+    tx: &Tx,
+    link: &Link,
+    source: &SourceRepository,
+    kind: OutboxKind,
+    resource: ResourceId,
+    credential: Option<CredentialId>,
+) -> Result<(), ServiceError> {
     // Each decision is a row of its own: the same resource may be wanted again after it failed.
     let decision = fresh_state();
     tx.outbox()
@@ -136,7 +170,7 @@ pub(super) async fn push(
             kind,
             idempotency_key: format!("{kind}:{resource}:{decision}"),
             order_key: format!("source:{}:{}", source.id, link.id),
-            payload: &ResourceStep { resource },
+            payload: &ResourceStep { resource, credential },
             forge: Some(source.forge),
             link: Some(link.id),
         })

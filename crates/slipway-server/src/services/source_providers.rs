@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
-use slipway_forge::OauthError;
-use slipway_store::{ForgeClient, ForgeFields, ForgeRecord, Store, StoreError};
+use slipway_forge::{OauthError, fresh_state};
+use slipway_store::{ForgeClient, ForgeFields, ForgeRecord, NewApp, Store, StoreError, Tx};
 use slipway_types::{
     ForgeId,
     forge::{ClientKind, ForgeKind},
@@ -29,10 +29,29 @@ pub struct ProviderForm {
     pub api_url: Url,
     /// `known_hosts` lines of its git server; empty: ask the forge.
     pub known_hosts: Vec<String>,
-    /// The OAuth client's id.
+    /// The OAuth client's id. GitHub may go without: a GitHub App does as well.
     pub client_id: String,
     /// Its secret; none keeps the one there is.
     pub client_secret: Option<SecretString>,
+    /// A GitHub App that was made by hand.
+    pub app: Option<AppForm>,
+}
+
+/// A GitHub App as it is entered.
+#[derive(Debug, Clone)]
+pub struct AppForm {
+    /// GitHub's number of it.
+    pub app_id: String,
+    /// Its own page, as `https://github.com/apps/slipway`.
+    pub page: Url,
+    /// Its client id.
+    pub client_id: String,
+    /// Its client secret.
+    pub client_secret: SecretString,
+    /// Its private key, as PEM.
+    pub private_key: SecretString,
+    /// What its webhook signs with.
+    pub webhook_secret: SecretString,
 }
 
 /// A forge as the administrator's page shows it.
@@ -42,6 +61,10 @@ pub struct Provider {
     pub record: ForgeRecord,
     /// What Slipway is known as there, by OAuth.
     pub client: Option<ForgeClient>,
+    /// What Slipway is known as there, as a GitHub App.
+    pub app: Option<ForgeClient>,
+    /// Where the App's webhook goes.
+    pub app_hook_url: Option<Url>,
     /// To be registered there as the callback address.
     pub callback_url: Url,
     /// To be registered there as the homepage.
@@ -75,8 +98,7 @@ impl SourceProviders {
     pub async fn configure(&self, forms: &[ProviderForm]) -> Result<(), ServiceError> {
         for form in forms {
             let fields = checked(form)?;
-            let secret = form.client_secret.as_ref();
-            let secret = secret.ok_or_else(|| ServiceError::invalid("client_secret", MISSING_SECRET))?;
+            let client = oauth_client(form)?;
             let tx = self.store.begin().await?;
             let id = match tx.forges().by_name(&fields.name).await? {
                 Some(there) => {
@@ -85,9 +107,14 @@ impl SourceProviders {
                 }
                 None => tx.forges().insert(&fields).await?,
             };
-            tx.forges()
-                .put_client(id, ClientKind::Oauth, form.client_id.trim(), secret)
-                .await?;
+            if let Some((client_id, secret)) = client {
+                tx.forges()
+                    .put_client(id, ClientKind::Oauth, client_id, secret)
+                    .await?;
+            }
+            if let Some(app) = &form.app {
+                put_app(&tx, id, app).await?;
+            }
             tx.commit().await?;
         }
         Ok(())
@@ -100,12 +127,8 @@ impl SourceProviders {
     pub async fn list(&self) -> Result<Vec<Provider>, ServiceError> {
         let mut providers = Vec::new();
         for record in self.store.forges().all().await? {
-            let client = self
-                .store
-                .forges()
-                .client_of(record.id, ClientKind::Oauth)
-                .await?;
-            providers.push(self.provider(record, client));
+            let clients = self.store.forges().clients_of(record.id).await?;
+            providers.push(self.provider(record, clients));
         }
         Ok(providers)
     }
@@ -117,17 +140,18 @@ impl SourceProviders {
     pub async fn add(&self, caller: &Caller, form: &ProviderForm) -> Result<ForgeId, ServiceError> {
         self.access.administrator(caller)?;
         let fields = checked(form)?;
-        let secret = form.client_secret.as_ref();
-        let secret = secret.ok_or_else(|| ServiceError::invalid("client_secret", MISSING_SECRET))?;
+        let client = oauth_client(form)?;
         let tx = self.store.begin().await?;
         let id = tx
             .forges()
             .insert(&fields)
             .await
             .map_err(|error| taken(error, &fields.name))?;
-        tx.forges()
-            .put_client(id, ClientKind::Oauth, form.client_id.trim(), secret)
-            .await?;
+        if let Some((client_id, secret)) = client {
+            tx.forges()
+                .put_client(id, ClientKind::Oauth, client_id, secret)
+                .await?;
+        }
         tx.audit()
             .record(&act(caller, "forge.added", &fields.name))
             .await?;
@@ -162,14 +186,24 @@ impl SourceProviders {
             .await
             .map_err(|error| taken(error, &fields.name))?;
         let client = tx.forges().client_of(id, ClientKind::Oauth).await?;
-        let secret = match (&form.client_secret, client) {
-            (Some(secret), _) => secret.clone(),
-            (None, Some(client)) => tx.forges().open_client_secret(client.id).await?,
-            (None, None) => return Err(ServiceError::invalid("client_secret", MISSING_SECRET)),
+        let secret = match (&form.client_secret, &client) {
+            (Some(secret), _) => Some(secret.clone()),
+            (None, Some(client)) => Some(tx.forges().open_client_secret(client.id).await?),
+            (None, None) => None,
         };
-        tx.forges()
-            .put_client(id, ClientKind::Oauth, form.client_id.trim(), &secret)
-            .await?;
+        let form = ProviderForm {
+            client_secret: secret,
+            ..form.clone()
+        };
+        match oauth_client(&form)? {
+            Some((client_id, secret)) => {
+                tx.forges()
+                    .put_client(id, ClientKind::Oauth, client_id, secret)
+                    .await?;
+            }
+            None if client.is_some() => return Err(ServiceError::invalid("client_id", MISSING_ID)),
+            None => {}
+        }
         tx.audit()
             .record(&act(caller, "forge.changed", &fields.name))
             .await?;
@@ -194,7 +228,7 @@ impl SourceProviders {
                 let secret = match (&form.client_secret, id) {
                     (Some(secret), _) => secret.clone(),
                     (None, Some(id)) => {
-                        let (_, client) = self.forges.by_id(id).await?;
+                        let (_, client) = self.forges.by_kind(id, ClientKind::Oauth).await?;
                         self.store.forges().open_client_secret(client.id).await?
                     }
                     (None, None) => return Err(ServiceError::invalid("client_secret", MISSING_SECRET)),
@@ -202,7 +236,7 @@ impl SourceProviders {
                 self.forges
                     .try_out(&checked(form)?, form.client_id.trim(), secret)
             }
-            (Some(id), None) => self.forges.by_id(id).await?.0,
+            (Some(id), None) => self.forges.by_kind(id, ClientKind::Oauth).await?.0,
             (None, None) => {
                 return Err(ServiceError::NotFound {
                     what: "the source provider",
@@ -223,8 +257,15 @@ impl SourceProviders {
         }
     }
 
-    fn provider(&self, record: ForgeRecord, client: Option<ForgeClient>) -> Provider {
+    fn provider(&self, record: ForgeRecord, clients: Vec<ForgeClient>) -> Provider {
+        let (apps, clients): (Vec<_>, Vec<_>) =
+            (clients.into_iter()).partition(|client| client.kind == ClientKind::App);
+        let app = apps.into_iter().next();
+        let client = clients.into_iter().next();
+        let hook_path = (app.as_ref()).and_then(|client| Some(&client.app.as_ref()?.hook_path));
         Provider {
+            app_hook_url: hook_path.map(|path| self.config.app_hook_url(path)),
+            app,
             callback_url: self.config.callback_url(&record.fields.name),
             homepage_url: self.config.public_url.clone(),
             record,
@@ -234,6 +275,37 @@ impl SourceProviders {
 }
 
 const MISSING_SECRET: &str = "enter the client secret that the provider shows beside the client id";
+
+const MISSING_ID: &str = "enter the client id (Bitbucket: the key) that the provider shows";
+
+/// The OAuth client that was entered; none where GitHub is to be reached by a GitHub App alone.
+fn oauth_client(form: &ProviderForm) -> Result<Option<(&str, &SecretString)>, ServiceError> {
+    let id = form.client_id.trim();
+    match (&form.client_secret, id.is_empty()) {
+        (None, true) if form.kind == ForgeKind::Github => Ok(None),
+        (_, true) => Err(ServiceError::invalid("client_id", MISSING_ID)),
+        (None, false) => Err(ServiceError::invalid("client_secret", MISSING_SECRET)),
+        (Some(secret), false) => Ok(Some((id, secret))),
+    }
+}
+
+async fn put_app(tx: &Tx, forge: ForgeId, app: &AppForm) -> Result<(), ServiceError> {
+    tx.forges()
+        .put_app(
+            forge,
+            &NewApp {
+                client_id: app.client_id.trim(),
+                client_secret: &app.client_secret,
+                app_id: app.app_id.trim(),
+                page: &app.page,
+                private_key: &app.private_key,
+                webhook_secret: &app.webhook_secret,
+                hook_path: &fresh_state(),
+            },
+        )
+        .await?;
+    Ok(())
+}
 
 fn checked(form: &ProviderForm) -> Result<ForgeFields, ServiceError> {
     let name = form.name.trim();
@@ -252,12 +324,6 @@ fn checked(form: &ProviderForm) -> Result<ForgeFields, ServiceError> {
                 "an address as `https://github.example`, without a login in it",
             ));
         }
-    }
-    if form.client_id.trim().is_empty() {
-        return Err(ServiceError::invalid(
-            "client_id",
-            "enter the client id (Bitbucket: the key) that the provider shows",
-        ));
     }
     let display_name = form.display_name.trim();
     Ok(ForgeFields {

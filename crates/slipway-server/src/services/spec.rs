@@ -24,6 +24,9 @@ pub enum SpecError {
         "the source repository is private and has no deploy key: see the repository's source for why it could not be made"
     )]
     NoKey,
+    /// The GitHub App gave no token to clone it with.
+    #[error("the source repository cannot be cloned: {0}")]
+    NoToken(#[source] AskError),
     /// The forge did not say by what host keys it is known.
     #[error("the forge's SSH host keys could not be learned: {0}")]
     HostKeys(#[source] AskError),
@@ -46,7 +49,7 @@ impl SpecError {
     /// The kind that the build fails with.
     pub const fn failure(&self) -> FailureKind {
         match self {
-            Self::NoKey | Self::HostKeys(_) | Self::NoHostKeys => FailureKind::CHECKOUT,
+            Self::NoKey | Self::NoToken(_) | Self::HostKeys(_) | Self::NoHostKeys => FailureKind::CHECKOUT,
             Self::Secrets(_) => FailureKind::SECRETS,
             Self::Store(_) => FailureKind::INTERNAL,
         }
@@ -54,7 +57,7 @@ impl SpecError {
 
     /// Whether trying again soon may succeed.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::HostKeys(error) if error.is_transient())
+        matches!(self, Self::HostKeys(error) | Self::NoToken(error) if error.is_transient())
     }
 }
 
@@ -140,14 +143,25 @@ async fn source_spec(
     let source = store.source_repositories().get(build.new.source).await?;
     let key = deploy_key(store, &source).await?;
     let by_ssh = key.is_some() || ssh_private.is_some();
-    let (clone_url, credential) = match key {
-        Some(private_key) => (
+    let by_app = match (&key, by_ssh) {
+        (None, false) => ask.to_clone(&source).await.map_err(SpecError::NoToken)?,
+        _ => None,
+    };
+    let (clone_url, credential) = match (key, by_app) {
+        (Some(private_key), _) => (
             source.facts.clone_ssh.clone(),
             CloneCredential::DeployKey { private_key },
         ),
-        None if by_ssh => (source.facts.clone_ssh.clone(), CloneCredential::None),
-        None if source.facts.private => return Err(SpecError::NoKey),
-        None => (source.facts.clone_https.clone(), CloneCredential::None),
+        (None, Some((user, token))) => {
+            let user = user.to_owned();
+            (
+                source.facts.clone_https.clone(),
+                CloneCredential::Token { user, token },
+            )
+        }
+        (None, None) if by_ssh => (source.facts.clone_ssh.clone(), CloneCredential::None),
+        (None, None) if source.facts.private => return Err(SpecError::NoKey),
+        (None, None) => (source.facts.clone_https.clone(), CloneCredential::None),
     };
     let known_hosts = known_hosts(ask, &source, by_ssh).await?;
     let plan = &build.new.plan;

@@ -6,11 +6,11 @@
 //! succeed is settled as *left behind*, with the place to remove it by hand.
 
 use slipway_store::{
-    Build, Configuration, Link, NewAct, NewOutboxRow, OutboxRow, Resource, SourceRepository, Store,
+    Build, Configuration, Link, LinkOwner, NewAct, NewOutboxRow, OutboxRow, Resource, SourceRepository, Store,
 };
 use slipway_types::{
     LinkId, SlugName, SourceId, Timestamp, UserId,
-    forge::{LinkState, OutboxKind, OutboxState, ResourceKind, ResourceState},
+    forge::{LinkState, OutboxKind, OutboxState, OwnerReach, ResourceKind, ResourceState},
     rule::ConfigurationState,
 };
 
@@ -44,6 +44,8 @@ pub struct UnlinkPreview {
     pub linked_by: Option<SlugName>,
     /// The source repositories that stop building.
     pub sources: Vec<UnlinkedSource>,
+    /// Where the GitHub App stays installed: whoever owns the account removes it there.
+    pub installed_at: Vec<String>,
     /// The builds that wait or run.
     pub builds: Vec<Build>,
     /// The namespaces of the caller that go on using the same account.
@@ -147,6 +149,7 @@ impl Unlinking {
             forge: record.fields.display_name,
             linked_by: self.name_of(link.linked_by).await?,
             sources: self.sources(&link).await?,
+            installed_at: self.installed_at(&link).await?,
             builds: self
                 .unfinished(
                     &self
@@ -350,6 +353,12 @@ impl Unlinking {
             });
         }
         Ok(sources)
+    }
+
+    async fn installed_at(&self, link: &Link) -> Result<Vec<String>, ServiceError> {
+        let owners = self.store.link_owners().of(link.id).await?;
+        let stays = |owner: &LinkOwner| owner.installation.is_some() && owner.reach != OwnerReach::Removed;
+        Ok(owners.into_iter().filter(stays).map(|owner| owner.name).collect())
     }
 
     /// Who else uses the account: the namespaces that the caller sees, and the number of those they do not.

@@ -36,8 +36,9 @@ use crate::{
     failure::{self, Failure},
 };
 use pages::{
-    access_tokens, build_acts, builds, configure, hub, linked_accounts, live, log, organizations, registries,
-    report, repositories, security, setup, sign_in, source_providers, timeline, troubles, unlink, users,
+    access_tokens, build_acts, builds, configure, github_app, hub, linked_accounts, live, log, organizations,
+    registries, report, repositories, security, setup, sign_in, source_providers, timeline, troubles, unlink,
+    users,
 };
 
 /// What pages keep between requests.
@@ -125,6 +126,12 @@ fn administration() -> Router<App> {
             "/admin/source-providers/{forge}/test",
             post(source_providers::test),
         )
+        .route("/admin/source-providers/{forge}/app", post(github_app::create))
+        .route(
+            "/admin/source-providers/{forge}/app/created",
+            get(github_app::created),
+        )
+        .route("/admin/source-providers/{forge}/app/test", post(github_app::test))
         .route("/admin/registries", get(registries::show).post(registries::add))
         .route("/admin/users", get(users::show).post(users::create))
         .route("/admin/users/{user}", get(users::user))
@@ -151,6 +158,10 @@ fn linking() -> Router<App> {
         .route(
             "/settings/linked-accounts/{forge}/callback",
             get(linked_accounts::callback),
+        )
+        .route(
+            "/settings/linked-accounts/{forge}/installed",
+            get(linked_accounts::installed),
         )
         .route(
             "/settings/linked-accounts/{forge}/answer",

@@ -113,7 +113,8 @@ CREATE TABLE forges (
     created_at   BIGINT NOT NULL
 );
 
--- A forge may carry an OAuth client and a GitHub App. kind: oauth, app.
+-- A forge may carry an OAuth client and a GitHub App. kind: oauth, app. What begins with app_ is an App's, and so are
+-- the random path and the secret of its one webhook, and its private key.
 CREATE TABLE forge_clients (
     id                    UUID   NOT NULL PRIMARY KEY,
     forge_id              UUID   NOT NULL REFERENCES forges (id),
@@ -121,10 +122,21 @@ CREATE TABLE forge_clients (
     client_id             TEXT   NOT NULL,
     client_secret_sealed  TEXT   NOT NULL,
     app_id                TEXT,
+    app_page              TEXT,
+    hook_path             TEXT   UNIQUE,
     private_key_sealed    TEXT,
     webhook_secret_sealed TEXT,
     created_at            BIGINT NOT NULL,
     UNIQUE (forge_id, kind)
+);
+
+-- The single-use `state` of a GitHub App's manifest, until it comes back with a code.
+CREATE TABLE app_attempts (
+    state_hash TEXT   NOT NULL PRIMARY KEY,
+    session_id UUID   NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+    forge_id   UUID   NOT NULL REFERENCES forges (id) ON DELETE CASCADE,
+    hook_path  TEXT   NOT NULL,
+    expires_at BIGINT NOT NULL
 );
 
 -- One per provider account and client, shared by its links. The provider's account id is the identity; logins are renamed.
@@ -197,17 +209,22 @@ CREATE TABLE surplus_tokens (
     created_at          BIGINT NOT NULL
 );
 
--- What a link's account may reach: GitHub's organizations, Bitbucket's workspaces.
+-- What a link's account may reach: GitHub's organizations, Bitbucket's workspaces; for a GitHub App the accounts where
+-- it is installed, with the installation (selection: all, selected), as the linked person's own token showed them.
 CREATE TABLE link_owners (
-    link_id    UUID   NOT NULL REFERENCES links (id) ON DELETE CASCADE,
-    owner_id   TEXT   NOT NULL,
-    name       TEXT   NOT NULL,
-    role       TEXT   NOT NULL,
-    access     TEXT   NOT NULL,
-    detail     TEXT,
-    checked_at BIGINT NOT NULL,
+    link_id         UUID   NOT NULL REFERENCES links (id) ON DELETE CASCADE,
+    owner_id        TEXT   NOT NULL,
+    name            TEXT   NOT NULL,
+    role            TEXT   NOT NULL,
+    access          TEXT   NOT NULL,
+    detail          TEXT,
+    installation_id TEXT,
+    selection       TEXT,
+    settings_url    TEXT,
+    checked_at      BIGINT NOT NULL,
     PRIMARY KEY (link_id, owner_id)
 );
+CREATE INDEX link_owners_by_installation ON link_owners (installation_id) WHERE installation_id IS NOT NULL;
 
 -- ── Source repositories, what we made there, their heads ────────────────────────────────────────
 -- Per namespace, so that nobody's delivery or secret speaks for another. state: present, gone, unreachable; reason says
@@ -298,10 +315,11 @@ CREATE TABLE pull_request_heads (
 );
 
 -- ── Deliveries ──────────────────────────────────────────────────────────────────────────────────
--- Bodies lie apart, so that lists stay light and bodies can go to object storage.
+-- Bodies lie apart, so that lists stay light and bodies can go to object storage. resource_id is empty for what came to
+-- a GitHub App's one webhook: there it is one delivery per source that builds through the App.
 CREATE TABLE deliveries (
     id             UUID    NOT NULL PRIMARY KEY,
-    resource_id    UUID    NOT NULL REFERENCES provider_resources (id) ON DELETE CASCADE,
+    resource_id    UUID    REFERENCES provider_resources (id) ON DELETE CASCADE,
     source_id      UUID    NOT NULL REFERENCES source_repositories (id) ON DELETE CASCADE,
     event          TEXT    NOT NULL,
     remote_id      TEXT    NOT NULL,

@@ -365,6 +365,7 @@ db_test! {
             role: Role::Member,
             reach,
             detail: None,
+            installation: None,
             checked_at: Timestamp::now(),
         };
         tx.link_owners().replace(id, &[owner("b", OwnerReach::Granted), owner("a", OwnerReach::Granted)]).await.unwrap();

@@ -24,7 +24,7 @@ use slipway_store::{
 };
 use slipway_types::{
     ConfigurationId, RuleId, SlugName,
-    forge::{ResourceKind, ResourceState},
+    forge::{ClientKind, ResourceKind, ResourceState},
     rights::Level,
     rule::{ConfigurationState, DeliveryMode, RuleFields},
 };
@@ -77,6 +77,8 @@ pub struct ConfigurationView {
     pub forge: String,
     /// The link that serves it, if there is one.
     pub link: Option<Link>,
+    /// Whether it is built through a GitHub App, which needs neither hook nor key.
+    pub through_app: bool,
     /// The webhook that serves it.
     pub hook: Option<Resource>,
     /// The deploy key that serves it.
@@ -148,7 +150,9 @@ impl Configuring {
         let forge = self.store.forges().find(source.forge).await?;
         let link = self.store.links().current(source.namespace, source.forge).await?;
         let (mut hook, mut key) = (None, None);
+        let mut through_app = false;
         if let Some(link) = &link {
+            through_app = self.store.links().client_kind(link.id).await? == Some(ClientKind::App);
             let resources = self.store.provider_resources();
             hook = resources
                 .serving(source.id, link.id, ResourceKind::Webhook)
@@ -167,6 +171,7 @@ impl Configuring {
             repository: granted.repository.name,
             source,
             link,
+            through_app,
             hook,
             key,
             configuration,

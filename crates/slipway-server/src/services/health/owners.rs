@@ -8,11 +8,14 @@
 use secrecy::SecretString;
 use slipway_forge::{Forge, ForgeError, OwnerAccess};
 use slipway_store::{Link, LinkOwner, SourceRepository};
-use slipway_types::{SlugName, forge::OwnerReach};
+use slipway_types::{
+    SlugName,
+    forge::{LinkState, OwnerReach},
+};
 
 use super::{HealthCheck, SOURCES};
 use crate::services::{
-    Caller, ServiceError, act,
+    Caller, ServiceError, act, app_events,
     linking::stored,
     links::NO_LINK,
     reach::{merged, not_reached, put_owner},
@@ -38,6 +41,9 @@ impl HealthCheck {
                 };
             }
         };
+        if forge.app().is_some() {
+            return self.installations(link, listed).await;
+        }
         let mut rows = listed;
         let known = self.store.link_owners().of(link.id).await?;
         let is_listed = |known: &LinkOwner| {
@@ -60,6 +66,47 @@ impl HealthCheck {
         let tx = self.store.begin().await?;
         tx.link_owners().replace(link.id, &rows).await?;
         Ok(tx.commit().await?)
+    }
+
+    /// Where the GitHub App is installed, as the person's own token shows it, and what follows for what is built.
+    async fn installations(&self, link: &Link, listed: Vec<LinkOwner>) -> Result<(), ServiceError> {
+        let tx = self.store.begin().await?;
+        // Taken apart meanwhile?
+        let link = tx.links().lock(link.id).await?;
+        let Some(link) = link.filter(|link| link.state == LinkState::Linked) else {
+            return Ok(());
+        };
+        let known = tx.link_owners().of(link.id).await?;
+        tx.link_owners()
+            .replace(link.id, &installed(listed, known))
+            .await?;
+        let health = app_events::health(&tx, &link).await?;
+        tx.links().set_health(link.id, &health).await?;
+        app_events::follow_sources(&tx, &link, false).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The person came back from installing the GitHub App, or from choosing repositories. What the browser brings can
+    /// be made up: only what the forge shows with the linked person's own token counts. Says whether `installation` is
+    /// among that.
+    ///
+    /// # Errors
+    /// As [`Self::check`]; [`ServiceError::Forbidden`] for others than owners.
+    pub async fn installed(
+        &self,
+        caller: &Caller,
+        namespace: &SlugName,
+        forge: &str,
+        installation: &str,
+    ) -> Result<bool, ServiceError> {
+        self.access.owned_namespace(caller, namespace).await?;
+        let link = self.link(caller, namespace, forge).await?;
+        self.verify(&link).await?;
+        let owners = self.store.link_owners().of(link.id).await?;
+        Ok(owners.iter().any(|owner| {
+            let is_it = |one: &slipway_store::LinkInstallation| one.id == installation;
+            owner.reach != OwnerReach::Removed && owner.installation.as_ref().is_some_and(is_it)
+        }))
     }
 
     /// *Check an organization by name*, and *Check again* of a row: asks the forge now, and reads back what is built
@@ -198,6 +245,19 @@ impl HealthCheck {
         let troubles = super::of_link(&self.store, &link).await?;
         Ok(super::effective(link, &troubles))
     }
+}
+
+/// Installations that were known and are not shown any more are gone; they stay listed, so that somebody sees it.
+fn installed(mut now: Vec<LinkOwner>, known: Vec<LinkOwner>) -> Vec<LinkOwner> {
+    for known in known {
+        if known.installation.is_some() && !now.iter().any(|owner| owner.owner_id == known.owner_id) {
+            now.push(LinkOwner {
+                reach: OwnerReach::Removed,
+                ..known
+            });
+        }
+    }
+    now
 }
 
 /// What the forge says of an organization; none where the account is no member.

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
-use slipway_forge::{Forge, ForgeError, Hook, RemoteRepositoryId, Repository, RepositoryKey};
+use slipway_forge::{AppError, Forge, ForgeError, Hook, RemoteRepositoryId, Repository, RepositoryKey};
 use slipway_store::{Configuration, Link, Resource, SourceRepository, StoreError, Tx};
 use slipway_types::{
     Timestamp,
@@ -17,7 +17,7 @@ use slipway_types::{
 use url::Url;
 
 use super::HealthCheck;
-use crate::services::{ServiceError, linked_forges::facts, reach, resources};
+use crate::services::{ServiceError, forges::NoToken, linked_forges::facts, reach, resources};
 
 /// What could not be made is tried again by itself so often: somebody may have given the account the right meanwhile.
 const TRY_AGAIN: Duration = Duration::from_hours(1);
@@ -47,7 +47,14 @@ impl HealthCheck {
     /// # Errors
     /// What says that asking on is of no use: the forge does not answer, asks to wait, or does not take the token.
     pub(super) async fn read_back(&self, link: &Link, source: &SourceRepository) -> Result<(), ServiceError> {
-        let (forge, token) = self.forges.for_link(link).await?;
+        let (forge, token) = match self.forges.for_source(source.id).await {
+            // The refusal is written down already; the next repository may be given one.
+            Err(NoToken::App(error)) if !matches!(error, AppError::Forge(_)) => {
+                tracing::info!(source = %source.id, error = error.kind(), "the GitHub App gives no token for a repository");
+                return self.checked(source).await;
+            }
+            other => other?,
+        };
         let id = RemoteRepositoryId::from(source.facts.provider_id.as_str());
         let there = match forge.repository(&token, RepositoryKey::Id(&id)).await {
             Ok(there) => there,
@@ -157,7 +164,7 @@ impl HealthCheck {
         error: ForgeError,
         itself: bool,
     ) -> Result<(), ServiceError> {
-        self.forges.note_failure(link.id, &error).await?;
+        self.forges.note_failure_of_source(link, &error).await?;
         reach::failed(&self.store, link, source, &error, itself).await?;
         if error.is_transient() || matches!(error, ForgeError::Unauthorized { .. }) {
             return Err(error.into());

@@ -162,6 +162,7 @@ pub const fn fix(reason: HealthReason) -> &'static str {
         HealthReason::SsoRequired => {
             "Authorize single sign-on at the provider, then check again. What is blocked comes back by itself."
         }
+        HealthReason::InstallationRemoved => "Install the App there again, or link another account.",
         HealthReason::AccountSuspended | HealthReason::InstallationSuspended => {
             "The provider suspended it: ask them, or link another account."
         }

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use secrecy::{ExposeSecret as _, SecretString};
 use slipway_forge::{Account, Forge, Owner, OwnerRole, Scopes, TokenCheck, fresh_state};
 use slipway_store::{
-    Credential, CredentialOf, ForgeClient, Link, LinkAttempt, LinkHealth, LinkOwner, LinkTo, Namespace,
-    NewAct, NewOutboxRow, Resource, Tokens, Tx,
+    Credential, CredentialOf, ForgeClient, Link, LinkAttempt, LinkHealth, LinkInstallation, LinkOwner,
+    LinkTo, Namespace, NewAct, NewOutboxRow, Resource, Tokens, Tx,
 };
 use slipway_types::{
     CredentialId, LinkId, Timestamp,
@@ -140,10 +140,11 @@ impl Linking {
             return tx.links().find(id).await?.ok_or_else(gone);
         };
         tx.links().relink(before.id, to).await?;
+        let now = tx.links().find(before.id).await?.ok_or_else(gone)?;
         if let Some(old) = before.credential.filter(|old| *old != to.credential) {
-            let_go_of(tx, &before, old).await?;
+            let_go_of(tx, &now, old).await?;
         }
-        tx.links().find(before.id).await?.ok_or_else(gone)
+        Ok(now)
     }
 }
 
@@ -224,10 +225,25 @@ async fn put_credential(
     Ok(there.id)
 }
 
+/// An App's token may not touch hooks and keys, and needs none: who made them removes them.
+async fn give_up_resources(tx: &Tx, link: &Link, made_by: CredentialId) -> Result<(), ServiceError> {
+    for resource in tx.provider_resources().of_link(link.id).await? {
+        if is_serving(&resource) {
+            let source = tx.source_repositories().get(resource.source).await?;
+            resources::unwant_as(tx, link, &source, &resource, Some(made_by)).await?;
+        }
+    }
+    Ok(())
+}
+
 /// The account before is given up once nothing of this link needs it. Its deploy keys go with it, so they are
 /// made anew under the new account first: the same order key keeps that order.
 async fn let_go_of(tx: &Tx, link: &Link, old: CredentialId) -> Result<(), ServiceError> {
-    renew_keys(tx, link).await?;
+    if resources::through_app(tx, link).await? {
+        give_up_resources(tx, link, old).await?;
+    } else {
+        renew_keys(tx, link).await?;
+    }
     tx.outbox()
         .push(&NewOutboxRow {
             kind: OutboxKind::RevokeCredential,
@@ -300,8 +316,16 @@ pub(in crate::services) fn stored(owners: &[Owner]) -> Vec<LinkOwner> {
             } else {
                 Role::Member
             },
-            reach: OwnerReach::Granted,
+            reach: match &owner.installation {
+                Some(installation) if installation.suspended => OwnerReach::Suspended,
+                _ => OwnerReach::Granted,
+            },
             detail: None,
+            installation: owner.installation.as_ref().map(|installation| LinkInstallation {
+                id: installation.id.to_string(),
+                selection: installation.selection,
+                settings_url: installation.settings_url.to_string(),
+            }),
             checked_at,
         })
         .collect()

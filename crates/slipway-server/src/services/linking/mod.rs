@@ -18,8 +18,8 @@ use std::{sync::Arc, time::Duration};
 use exchanged::{Exchanged, Obtained, released};
 pub(super) use finish::{health, stored};
 use slipway_forge::{AuthorizeRequest, Forge, Grant, OauthError, Pkce, fresh_state};
-use slipway_store::{ForgeClient, Link, LinkAttempt, Namespace, NewAct, NewLinkAttempt, Store};
-use slipway_types::{LinkId, SlugName, Timestamp};
+use slipway_store::{ForgeClient, ForgeRecord, Link, LinkAttempt, Namespace, NewAct, NewLinkAttempt, Store};
+use slipway_types::{LinkId, SlugName, Timestamp, forge::ClientKind};
 use slipway_vault::TokenHash;
 use url::Url;
 
@@ -84,11 +84,10 @@ impl Linking {
         }
     }
 
-    /// *Link provider*: where to send the person. With `choose`, the provider asks which account.
+    /// *Link provider*, through the client that is offered first: see [`Self::start_through`].
     ///
     /// # Errors
-    /// [`ServiceError::Forbidden`] for others than owners, and for access tokens; [`ServiceError::NotFound`]
-    /// without such a forge.
+    /// As [`Self::start_through`].
     pub async fn start(
         &self,
         caller: &Caller,
@@ -96,9 +95,30 @@ impl Linking {
         forge: &str,
         choose: bool,
     ) -> Result<Url, ServiceError> {
+        self.start_through(caller, namespace, forge, None, choose).await
+    }
+
+    /// *Link provider*: where to send the person, through this client, or the one that is offered first. With `choose`,
+    /// the provider asks which account.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`] for others than owners, and for access tokens; [`ServiceError::NotFound`]
+    /// without such a forge.
+    pub async fn start_through(
+        &self,
+        caller: &Caller,
+        namespace: &SlugName,
+        forge: &str,
+        client: Option<ClientKind>,
+        choose: bool,
+    ) -> Result<Url, ServiceError> {
         let session = caller.session()?;
         let namespace = self.access.owned_namespace(caller, namespace).await?;
-        let (forge, client) = self.forge(forge).await?;
+        let forge = self.record(forge).await?;
+        let (forge, client) = match client {
+            Some(kind) => self.forges.by_kind(forge.id, kind).await?,
+            None => self.forges.by_id(forge.id).await?,
+        };
         let pkce = forge.supports_pkce().then(Pkce::fresh);
         let state = fresh_state();
         let tx = self.store.begin().await?;
@@ -153,9 +173,10 @@ impl Linking {
         forge: &str,
         query: &str,
     ) -> Result<LinkOutcome, ServiceError> {
-        let (forge, client) = self.forge(forge).await?;
+        let record = self.record(forge).await?;
         let state = parameter(query, "state").ok_or_else(unknown_state)?;
-        let attempt = self.attempt(caller, &state, &client).await?;
+        let (attempt, client) = self.attempt(caller, &state, &record).await?;
+        let forge = self.forges.by_client(client.id).await?;
         let namespace = self.access.owns(caller, attempt.namespace).await?;
         let obtained = if attempt.holds_grant {
             self.obtained(&attempt).await?
@@ -298,21 +319,20 @@ impl Linking {
         Ok(expired.len())
     }
 
-    async fn forge(&self, name: &str) -> Result<(Arc<dyn Forge>, ForgeClient), ServiceError> {
+    async fn record(&self, name: &str) -> Result<ForgeRecord, ServiceError> {
         let record = self.store.forges().by_name(name).await?;
-        let record = record.ok_or(ServiceError::NotFound {
+        record.ok_or(ServiceError::NotFound {
             what: "the source provider",
-        })?;
-        Ok(self.forges.by_id(record.id).await?)
+        })
     }
 
-    /// The attempt of this state, if it is this person's, for this forge, and still good.
+    /// The attempt of this state, and through which client, if it is this person's, for this forge, and still good.
     async fn attempt(
         &self,
         caller: &Caller,
         state: &str,
-        client: &ForgeClient,
-    ) -> Result<LinkAttempt, ServiceError> {
+        forge: &ForgeRecord,
+    ) -> Result<(LinkAttempt, ForgeClient), ServiceError> {
         let session = caller.session()?;
         let attempt = self
             .store
@@ -320,7 +340,9 @@ impl Linking {
             .find(TokenHash::of(state).as_str())
             .await?;
         let attempt = attempt.ok_or_else(unknown_state)?;
-        if attempt.session != Some(session) || attempt.client != client.id {
+        let client = self.store.forges().client(attempt.client).await?;
+        let client = client.ok_or_else(unknown_state)?;
+        if attempt.session != Some(session) || client.forge != forge.id {
             return Err(ServiceError::Conflict {
                 kind: "state_foreign",
                 message:
@@ -338,7 +360,7 @@ impl Linking {
                 message: "linking took longer than ten minutes; nothing has changed. Start again".to_owned(),
             });
         }
-        Ok(attempt)
+        Ok((attempt, client))
     }
 
     async fn consume(&self, attempt: &LinkAttempt) -> Result<(), ServiceError> {

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use slipway_forge::{ForgeError, RemoteRepositoryId, RepositoryKey, RepositoryPath};
 use slipway_store::OutboxRow;
 
-use super::{OutboxWorker, Outcome, Trouble, repository};
+use super::{OutboxWorker, Outcome, Trouble};
 use crate::services::finish::{CommitStatus, commit_status};
 
 pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcome, Trouble> {
@@ -14,7 +14,7 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
     };
     let source = worker.store.source_repositories().get(source).await?;
     let link = worker.forges.link_of(&source).await?;
-    let (forge, mut token) = worker.forges.for_link(&link).await?;
+    let (forge, mut token) = worker.forges.for_source(source.id).await?;
     let path =
         RepositoryPath::new(&source.facts.owner, &source.facts.name).map_err(|error| Trouble::Never {
             why: error.to_string(),
@@ -23,7 +23,11 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
         let (forge, path, sha, status) = (&forge, &path, &sha, &status);
         async move { forge.set_status(&token, path, sha, status).await }
     };
-    let shown = match worker.forges.ask(&link, &mut token, show).await? {
+    let shown = match worker
+        .forges
+        .ask_of_source(&link, &source, &mut token, show)
+        .await?
+    {
         Err(ForgeError::Moved { .. } | ForgeError::NotFound { .. }) => {
             // It may be called differently now.
             let id = RemoteRepositoryId::from(source.facts.provider_id.as_str());
@@ -36,6 +40,9 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
     };
     match shown {
         Ok(()) => Ok(Outcome::Done),
-        Err(error) => Err(repository::failed(worker, &link, error).await),
+        Err(error) => {
+            worker.forges.note_failure_of_source(&link, &error).await?;
+            Err(error.into())
+        }
     }
 }

@@ -17,7 +17,7 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
     if resource.state != ResourceState::Removing {
         return Ok(Outcome::Done);
     }
-    let place = repository::go(worker, &resource).await?;
+    let place = repository::go_to_remove(worker, row, &resource).await?;
     fault::KEY_REMOVE.before();
     let removed = remove(
         &place,

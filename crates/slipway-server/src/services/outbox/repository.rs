@@ -6,7 +6,10 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use slipway_forge::{Forge, ForgeError, RemoteRepositoryId, Repository, RepositoryKey};
 use slipway_store::{Link, NewAct, OutboxRow, Resource, SourceRepository, StoreError, Tx};
-use slipway_types::forge::{ForgeKind, HealthReason, ResourceKind, SourceState};
+use slipway_types::{
+    CredentialId,
+    forge::{ForgeKind, HealthReason, ResourceKind, SourceState},
+};
 
 use super::{OutboxWorker, Trouble};
 use crate::{
@@ -34,12 +37,33 @@ pub(super) async fn resource(worker: &OutboxWorker, row: &OutboxRow) -> Result<O
     Ok(worker.store.provider_resources().find(step.resource).await?)
 }
 
-/// Goes to a resource's repository.
+/// Goes to a resource's repository, as the link.
 pub(super) async fn go(worker: &OutboxWorker, resource: &Resource) -> Result<Place, Trouble> {
+    go_as(worker, resource, None).await
+}
+
+/// Goes there to take something away: as the link, or as who made it.
+pub(super) async fn go_to_remove(
+    worker: &OutboxWorker,
+    row: &OutboxRow,
+    resource: &Resource,
+) -> Result<Place, Trouble> {
+    let step: ResourceStep = row.payload()?;
+    go_as(worker, resource, step.credential).await
+}
+
+async fn go_as(
+    worker: &OutboxWorker,
+    resource: &Resource,
+    credential: Option<CredentialId>,
+) -> Result<Place, Trouble> {
     let link = worker.store.links().find(resource.link).await?;
     let link = link.ok_or_else(|| StoreError::NotFound("the link".to_owned()))?;
     let source = worker.store.source_repositories().get(resource.source).await?;
-    let (forge, mut token) = worker.forges.for_link(&link).await?;
+    let (forge, mut token) = match credential {
+        Some(credential) => worker.forges.for_credential(credential).await?,
+        None => worker.forges.for_link(&link).await?,
+    };
     let id = RemoteRepositoryId::from(source.facts.provider_id.as_str());
     let ask = |token| {
         let (forge, id) = (&forge, &id);

@@ -7,10 +7,10 @@ use axum::{
 };
 use serde::Deserialize;
 use slipway_forge::OauthError;
-use slipway_store::{Link, LinkOwner};
+use slipway_store::{Link, LinkInstallation, LinkOwner};
 use slipway_types::{
     SlugName, Timestamp,
-    forge::{ForgeKind, Health, LinkState, OwnerReach},
+    forge::{ClientKind, ForgeKind, Health, LinkState, OwnerReach, Selection},
     rights::Role,
 };
 
@@ -40,6 +40,9 @@ pub struct Of {
 #[derive(Debug, Deserialize)]
 pub struct OfForm {
     namespace: SlugName,
+    /// Through what to link; nothing for what is offered first.
+    #[serde(default)]
+    client: Option<ClientKind>,
 }
 
 /// The page of a namespace's links.
@@ -134,7 +137,7 @@ fn card(who: &SignedIn, namespace: &SlugName, linked: &LinkedForge, owner: bool)
         "/settings/linked-accounts/{}/unlink?namespace={namespace}",
         fields.name
     );
-    let may_link = owner && linked.can_link;
+    let may_link = owner && linked.can_link();
     ForgeCard {
         id: fields.name.clone(),
         initials: words::initials(&fields.display_name),
@@ -155,15 +158,16 @@ fn card(who: &SignedIn, namespace: &SlugName, linked: &LinkedForge, owner: bool)
                 "link",
                 ("sm primary", "link", "Link provider"),
             )),
-            Some(_) if may_link => Some(button(
-                who,
-                namespace,
-                linked,
-                "link",
-                ("sm", "link", "Link again"),
+            Some(_) if may_link => Some(through(
+                linked.through,
+                button(who, namespace, linked, "link", ("sm", "link", "Link again")),
             )),
             _ => None,
         },
+        other: other_client(who, namespace, linked).filter(|_| may_link),
+        install: (linked.install_url.as_ref())
+            .filter(|_| in_use.is_some() && owner)
+            .map(ToString::to_string),
         check: in_use.map(|_| button(who, namespace, linked, "check", ("sm", "refresh", "Check again"))),
         unlink: match (link, &linked.unlinked) {
             (Some(link), _) if owner && link.state == LinkState::Linked => {
@@ -177,7 +181,10 @@ fn card(who: &SignedIn, namespace: &SlugName, linked: &LinkedForge, owner: bool)
         verified: in_use
             .and_then(|link| link.verified_at)
             .map(|at| words::when(at, Timestamp::now())),
-        groups_title: groups_title(fields.kind),
+        groups_title: match linked.through {
+            Some(ClientKind::App) => "Installations",
+            _ => groups_title(fields.kind),
+        },
         troubles: boxes(
             who,
             namespace,
@@ -189,15 +196,17 @@ fn card(who: &SignedIn, namespace: &SlugName, linked: &LinkedForge, owner: bool)
             .map(|row| group(who, namespace, row, linked, owner))
             .collect(),
         by_name: in_use
-            .filter(|_| fields.kind == ForgeKind::Github)
+            .filter(|_| fields.kind == ForgeKind::Github && linked.through != Some(ClientKind::App))
             .map(|_| ByName {
                 action: format!("/settings/linked-accounts/{}/owners", fields.name),
                 csrf: who.csrf.clone(),
                 namespace: namespace.to_string(),
             }),
-        intro: match (in_use, linked.can_link, owner) {
+        intro: match (in_use, linked.can_link(), owner) {
             (Some(_), _, _) => String::new(),
-            (None, false, _) => "An administrator has to enter the OAuth client first.".to_owned(),
+            (None, false, _) => {
+                "An administrator has to enter an OAuth client or a GitHub App first.".to_owned()
+            }
             (None, true, false) => format!("An owner of {namespace} can link an account."),
             (None, true, true) => format!(
                 "You go to {0}’s page and come back. Sign in there as the account that should be linked; a \
@@ -207,6 +216,27 @@ fn card(who: &SignedIn, namespace: &SlugName, linked: &LinkedForge, owner: bool)
         },
         broken: in_use.is_some_and(|link| link.health == Health::Broken),
     }
+}
+
+/// Linking through the client that is not the one in use, or not offered first.
+fn other_client(who: &SignedIn, namespace: &SlugName, linked: &LinkedForge) -> Option<Act> {
+    let first = linked.through.or(linked.clients.first().copied())?;
+    let other = linked.clients.iter().copied().find(|kind| *kind != first)?;
+    let label = match (other, linked.through) {
+        (ClientKind::Oauth, None) => "Link through the OAuth app",
+        (ClientKind::App, None) => "Link through the GitHub App",
+        (ClientKind::Oauth, Some(_)) => "Go over to the OAuth app",
+        (ClientKind::App, Some(_)) => "Go over to the GitHub App",
+    };
+    let act = button(who, namespace, linked, "link", ("sm", "link", label));
+    Some(through(Some(other), act))
+}
+
+/// Linking, through this client.
+fn through(client: Option<ClientKind>, mut act: Act) -> Act {
+    act.fields
+        .extend(client.map(|client| ("client", client.as_str().to_owned())));
+    act
 }
 
 fn state(link: Option<&Link>) -> Pill {
@@ -222,6 +252,15 @@ fn facts(link: &Link, linked: &LinkedForge) -> Vec<(&'static str, String)> {
         ("Account", format!("{}, id {}", link.login, link.account_id)),
         ("Linked", words::day(link.linked_at)),
     ];
+    if linked.through == Some(ClientKind::App) {
+        facts.push(("Through", "GitHub App".to_owned()));
+        if linked.owners.is_empty() {
+            facts.push((
+                "Installed",
+                "nowhere yet: nothing can be built until it is".to_owned(),
+            ));
+        }
+    }
     if !linked.scopes.is_empty() {
         facts.push(("Scopes", linked.scopes.join(", ")));
     }
@@ -266,6 +305,9 @@ fn group(
     may_say: bool,
 ) -> GroupRow {
     let forge = &linked.forge.fields.display_name;
+    if let Some(installation) = &owner.installation {
+        return installed_at(owner, installation, forge);
+    }
     let detail = owner.detail.clone().unwrap_or_default();
     // For single sign-on the provider says where: its address is the button.
     let (detail, there) = if detail.starts_with("http") {
@@ -300,7 +342,7 @@ fn group(
             ),
             grant("Grant access"),
         ),
-        OwnerReach::Unknown => (
+        OwnerReach::Suspended | OwnerReach::Removed | OwnerReach::Unknown => (
             Pill::new("", "question", "Unknown"),
             format!("Could not ask. {detail}"),
             None,
@@ -334,6 +376,85 @@ fn group(
     }
 }
 
+/// An account where the GitHub App is installed.
+fn installed_at(owner: &LinkOwner, installation: &LinkInstallation, forge: &str) -> GroupRow {
+    let configure = (installation.settings_url.clone(), "Configure at GitHub");
+    let (state, meaning) = match (owner.reach, installation.selection) {
+        (OwnerReach::Removed, _) => (
+            Pill::new("bad", "x-circle", "Removed"),
+            format!(
+                "The App was removed there: nothing of {} is built. Install it again.",
+                owner.name
+            ),
+        ),
+        (OwnerReach::Suspended, _) => (
+            Pill::new("warn", "lock", "Suspended"),
+            format!(
+                "{forge} gives no access until an owner of {} lifts it.",
+                owner.name
+            ),
+        ),
+        (_, Selection::All) => (
+            Pill::new("ok", "check-circle", "Installed"),
+            "All repositories, also future ones.".to_owned(),
+        ),
+        (_, Selection::Selected) => (
+            Pill::new("ok", "check-circle", "Installed"),
+            "Selected repositories. Others are chosen at the provider.".to_owned(),
+        ),
+    };
+    GroupRow {
+        name: owner.name.clone(),
+        state,
+        meaning,
+        grant: (owner.reach != OwnerReach::Removed).then_some(configure),
+        policy: None,
+        acts: Vec::new(),
+    }
+}
+
+/// What the browser brings back from installing.
+#[derive(Debug, Deserialize)]
+pub struct Installed {
+    #[serde(default)]
+    installation_id: String,
+    /// Which namespace's page asked for it; carried through the provider, and good for nothing else.
+    state: Option<SlugName>,
+}
+
+/// `GET /settings/linked-accounts/{forge}/installed`: back from installing the GitHub App.
+///
+/// # Errors
+/// Those that no page of links can show.
+pub async fn installed(
+    State(app): State<App>,
+    who: SignedIn,
+    Path(forge): Path<String>,
+    Query(back): Query<Installed>,
+) -> Result<Response, Failure> {
+    let namespace = back.state.unwrap_or_else(|| who.name().clone());
+    let found = app
+        .health
+        .installed(&who.caller, &namespace, &forge, &back.installation_id)
+        .await;
+    let alert = match found {
+        Ok(true) => return Ok(to(&format!("{}&done=installed#{forge}", address(&namespace)))),
+        Ok(false) => Alert::bad("Nothing was linked to this installation.").line(
+            "The provider does not show it to the linked account: it belongs to somebody else, or the address was \
+             made up. Nothing has changed.",
+        ),
+        Err(ServiceError::NotFound { what: "the link" }) => Alert::warn("The GitHub App is installed, and no account is linked yet.")
+            .line("Link an account now: Slipway uses what the provider shows to it."),
+        Err(error @ (ServiceError::Forge(_) | ServiceError::Oauth(_))) => {
+            let failure = Failure::from(error);
+            failure.log();
+            Alert::bad("The provider could not be asked.").line(failure.why)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    page(&app, &who, &namespace, &Done::default(), vec![alert]).await
+}
+
 /// `POST /settings/linked-accounts/{forge}/link`
 ///
 /// # Errors
@@ -346,7 +467,7 @@ pub async fn link(
 ) -> Result<Response, Failure> {
     let url = app
         .linking
-        .start(&who.caller, &form.namespace, &forge, true)
+        .start_through(&who.caller, &form.namespace, &forge, form.client, true)
         .await?;
     Ok(to(url.as_str()))
 }

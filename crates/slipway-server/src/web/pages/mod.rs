@@ -4,6 +4,7 @@ pub mod access_tokens;
 pub mod build_acts;
 pub mod builds;
 pub mod configure;
+pub mod github_app;
 pub mod hub;
 pub mod linked_accounts;
 pub mod live;
@@ -94,6 +95,10 @@ fn toast(done: &Done) -> Option<String> {
         "repairing" => "It is being repaired.".to_owned(),
         "requested" => "Noted. It is granted when an owner of the organization approves it.".to_owned(),
         "linked" => "Linked.".to_owned(),
+        "installed" => {
+            "The provider shows this installation to the linked account; it is listed below.".to_owned()
+        }
+        "app-created" => "The GitHub App is created. Accounts can be linked through it now.".to_owned(),
         _ => return None,
     })
 }

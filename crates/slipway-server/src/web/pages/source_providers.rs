@@ -23,7 +23,7 @@ use crate::{
         session::SignedIn,
         view::{
             Alert, CopyLine, Crumbs, Field, Pill, Place,
-            admin::{ProviderRow, SourceProviderPage, SourceProvidersPage},
+            admin::{AppCard, ProviderRow, SourceProviderPage, SourceProvidersPage},
         },
     },
 };
@@ -50,13 +50,16 @@ fn row(who: &SignedIn, provider: &Provider) -> ProviderRow {
     ProviderRow {
         title: fields.display_name.clone(),
         host: fields.web_url.authority().to_owned(),
-        about: match &provider.client {
-            Some(client) => format!("OAuth client {}", client.client_id),
-            None => "no OAuth client yet".to_owned(),
+        about: match (&provider.app, &provider.client) {
+            (Some(_), Some(client)) => format!("GitHub App, and OAuth client {}", client.client_id),
+            (Some(_), None) => "GitHub App".to_owned(),
+            (None, Some(client)) => format!("OAuth client {}", client.client_id),
+            (None, None) => "no client yet".to_owned(),
         },
-        state: match provider.client {
-            Some(_) => Pill::new("ok", "check-circle", "Ready"),
-            None => Pill::new("warn", "alert", "Not usable yet"),
+        state: if provider.app.is_some() || provider.client.is_some() {
+            Pill::new("ok", "check-circle", "Ready")
+        } else {
+            Pill::new("warn", "alert", "Not usable yet")
         },
         test: act(
             who,
@@ -162,6 +165,7 @@ impl Entered {
             known_hosts: self.known_hosts.lines().map(str::to_owned).collect(),
             client_id: self.client_id.trim().to_owned(),
             client_secret: Some(self.client_secret.clone()).filter(|s| !s.expose_secret().is_empty()),
+            app: None,
         })
     }
 }
@@ -183,6 +187,16 @@ fn page(
     };
     let has_secret = there.is_some_and(|there| there.client.is_some());
     let secret = Field::password("client_secret", "Client secret", "off");
+    let client_id = Field::mono("client_id", client_id_label(entered.kind)).value(&*entered.client_id);
+    // A GitHub App does as well; it is created once the provider is there.
+    let may_go_without = entered.kind == ForgeKind::Github && !has_secret;
+    let client_id = if may_go_without {
+        client_id
+            .optional()
+            .help("Both empty: through a GitHub App only, created after saving")
+    } else {
+        client_id
+    };
     let (homepage, callback) = addresses(app, &entered.name);
     SourceProviderPage {
         frame: frame(app, who, &*title, Place::Admin, &Done::default()),
@@ -205,8 +219,12 @@ fn page(
         },
         kind: entered.kind.as_str(),
         fields: vec![
-            mark(Field::mono("client_id", client_id_label(entered.kind)).value(&*entered.client_id)),
-            mark(if has_secret { secret.optional() } else { secret }),
+            mark(client_id),
+            mark(if has_secret || may_go_without {
+                secret.optional()
+            } else {
+                secret
+            }),
             mark(Field::text("display_name", "Name for people").value(&*entered.display_name)),
             mark(
                 Field::mono("name", "Name in addresses")
@@ -229,7 +247,56 @@ fn page(
             ),
         ],
         has_secret,
+        app: there
+            .filter(|there| there.record.fields.kind == ForgeKind::Github)
+            .map(|there| app_card(who, there)),
     }
+}
+
+fn app_card(who: &SignedIn, provider: &Provider) -> AppCard {
+    let fields = &provider.record.fields;
+    let here = format!("/admin/source-providers/{}/app", fields.name);
+    let facts = provider.app.as_ref().and_then(|client| client.app.as_ref());
+    match (facts, &provider.app_hook_url) {
+        (Some(app), Some(hook)) => AppCard::There {
+            page: app.page.to_string(),
+            id: app.app_id.clone(),
+            hook: CopyLine {
+                text: hook.to_string(),
+                what: "webhook address".to_owned(),
+            },
+            test: act(
+                who,
+                format!("{here}/test"),
+                ("sm", "refresh", "Test GitHub App"),
+                &*fields.display_name,
+            ),
+        },
+        _ => AppCard::Create {
+            action: here,
+            fields: vec![
+                Field::text("app_name", "GitHub App name")
+                    .value("Slipway")
+                    .help("At most 34 characters; no other GitHub App may have it"),
+                Field::mono("organization", "Organization")
+                    .optional()
+                    .help("Empty: under your own account at GitHub"),
+            ],
+        },
+    }
+}
+
+/// The page of a provider, with what came of something done there.
+pub(super) async fn with_alert(
+    app: &App,
+    who: &SignedIn,
+    name: &str,
+    alert: Alert,
+) -> Result<Response, Failure> {
+    let there = find(app, who, name).await?;
+    let mut page = page(app, who, &Entered::of(&there), Some(&there), None);
+    page.alert = Some(alert);
+    Ok(Page(page).into_response())
 }
 
 /// What to paste at a provider: homepage and callback address.
@@ -327,9 +394,12 @@ pub async fn edit(
     State(app): State<App>,
     who: SignedIn,
     Path(name): Path<String>,
+    Query(done): Query<Done>,
 ) -> Result<Response, Failure> {
     let there = find(&app, &who, &name).await?;
-    Ok(Page(page(&app, &who, &Entered::of(&there), Some(&there), None)).into_response())
+    let mut page = page(&app, &who, &Entered::of(&there), Some(&there), None);
+    page.frame = frame(&app, &who, &*page.title, Place::Admin, &done);
+    Ok(Page(page).into_response())
 }
 
 /// `POST /admin/source-providers/{forge}`
@@ -383,6 +453,9 @@ pub async fn test(
 async fn tested(app: &App, who: &SignedIn, name: &str) -> Result<Response, Failure> {
     let there = find(app, who, name).await?;
     let forge = &there.record.fields.display_name;
+    if there.client.is_none() && there.app.is_some() {
+        return super::github_app::test(State(app.clone()), who.clone(), Path(name.to_owned())).await;
+    }
     let alert = match app.providers.test(&who.caller, Some(there.record.id), None).await {
         Ok(()) => Alert::ok(format!("{forge} knows this client, and the secret is right.")),
         Err(ServiceError::Invalid { message, .. }) => {

@@ -152,16 +152,26 @@ fn unlink_page(
             })
             .collect(),
         may_revoke: preview.may_revoke,
-        revoke_help: if preview.may_revoke {
-            format!(
-                "Ends everything that {} granted to Slipway there. Where the provider offers no such call, the \
-                 ledger says where to do it by hand.",
-                link.login
-            )
-        } else {
-            "The authorization itself stays: another namespace uses the same account.".to_owned()
-        },
+        revoke_help: revoke_help(preview),
     }
+}
+
+fn revoke_help(preview: &UnlinkPreview) -> String {
+    let mut help = if preview.may_revoke {
+        format!(
+            "Ends everything that {} granted to Slipway there. Where the provider offers no such call, the ledger says \
+             where to do it by hand.",
+            preview.link.login
+        )
+    } else {
+        "The authorization itself stays: another namespace uses the same account.".to_owned()
+    };
+    if !preview.installed_at.is_empty() {
+        help.push_str(" The GitHub App stays installed at ");
+        help.push_str(&preview.installed_at.join(", "));
+        help.push_str(": whoever owns that account removes it there.");
+    }
+    help
 }
 
 fn others(preview: &UnlinkPreview) -> String {

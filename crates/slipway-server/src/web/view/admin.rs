@@ -67,6 +67,49 @@ pub struct SourceProviderPage {
     pub addresses: Vec<Field>,
     /// Whether a secret is stored already.
     pub has_secret: bool,
+    /// Its GitHub App; nothing where there can be none.
+    pub app: Option<AppCard>,
+}
+
+/// A GitHub App, or how to get one.
+#[derive(Debug, Clone)]
+pub enum AppCard {
+    /// It is there.
+    There {
+        /// Its page at GitHub.
+        page: String,
+        /// GitHub's number of it.
+        id: String,
+        /// Where its webhook goes.
+        hook: CopyLine,
+        /// Test.
+        test: Act,
+    },
+    /// *Create GitHub App*.
+    Create {
+        /// Where it posts to.
+        action: String,
+        /// Its name, and whose it shall be.
+        fields: Vec<Field>,
+    },
+}
+
+/// `/admin/source-providers/{forge}/app`: on the way to GitHub.
+#[derive(Debug, Clone, Template)]
+#[template(path = "pages/github_app.html")]
+pub struct GithubAppPage {
+    /// The frame.
+    pub frame: Frame,
+    /// The administration beside it.
+    pub side: SideNav,
+    /// Where it hangs.
+    pub crumbs: Crumbs,
+    /// GitHub's host.
+    pub host: String,
+    /// The page that the manifest is posted to.
+    pub page: String,
+    /// The manifest.
+    pub manifest: String,
 }
 
 impl SourceProviderPage {

@@ -47,6 +47,10 @@ pub struct ForgeCard {
     pub reason: String,
     /// *Link provider* or *Link again*.
     pub link: Option<Act>,
+    /// Linking through the client that is not offered first.
+    pub other: Option<Act>,
+    /// Where the GitHub App is installed on one more account.
+    pub install: Option<String>,
     /// *Check again*.
     pub check: Option<Act>,
     /// The unlink page, or the ledger.

@@ -1,5 +1,6 @@
 //! Linking, configuring and unlinking against the simulated forge, told as a person would do it.
 
+mod app;
 mod configuring;
 mod forges;
 mod linking;
@@ -144,6 +145,7 @@ impl World {
             known_hosts: Vec::new(),
             client_id: self.client.client_id.clone(),
             client_secret: Some(self.client.client_secret.clone().into()),
+            app: None,
         }
     }
 

@@ -36,6 +36,7 @@ impl World {
             known_hosts: Vec::new(),
             client_id: client.client_id.clone(),
             client_secret: Some(client.client_secret.clone().into()),
+            app: None,
         };
         let source = NewRepository::new("octo/app").file("Dockerfile", "FROM scratch\n");
         provider.create_repository(source).await.unwrap();

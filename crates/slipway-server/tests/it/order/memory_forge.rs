@@ -45,6 +45,7 @@ impl MemoryForge {
             client_id: "client".to_owned(),
             client_secret: "secret".into(),
             known_hosts: vec!["github.invalid ssh-ed25519 AAAA".to_owned()],
+            app: None,
         };
         Self {
             memory: Arc::default(),
@@ -163,6 +164,13 @@ impl AskForge for MemoryForge {
         head: &CommitSha,
     ) -> Result<ChangedPaths, AskError> {
         self.answer(|memory| Some(memory.paths.get(head).cloned().unwrap_or(ChangedPaths::Unknown)))
+    }
+
+    async fn to_clone(
+        &self,
+        _: &SourceRepository,
+    ) -> Result<Option<(&'static str, secrecy::SecretString)>, AskError> {
+        Ok(None)
     }
 
     async fn known_hosts(&self, _: &SourceRepository) -> Result<Vec<String>, AskError> {

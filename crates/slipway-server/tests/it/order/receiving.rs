@@ -122,7 +122,7 @@ story! {
         let hook = world.store.provider_resources().by_hook_path("hookpath").await.unwrap().unwrap();
         let group = Group::start(world.store.clone(), world.bells.clone());
         let new = |hook: ResourceId, source: SourceId| NewDelivery {
-            hook,
+            hook: Some(hook),
             source,
             event: "push".to_owned(),
             remote_id: None,

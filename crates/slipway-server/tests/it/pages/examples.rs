@@ -9,8 +9,8 @@ use slipway_server::web::{
         Act, Alert, Check, Commit, Copy, CopyLine, Crumbs, Csrf, Field, Frame, Me, Pager, Pill, Place,
         SideNav, Tabs, Tags, When,
         admin::{
-            ProviderRow, RegistriesPage, RegistryRow, SourceProviderPage, SourceProvidersPage, UserActs,
-            UserPage, UserRow, UsersPage,
+            AppCard, GithubAppPage, ProviderRow, RegistriesPage, RegistryRow, SourceProviderPage,
+            SourceProvidersPage, UserActs, UserPage, UserRow, UsersPage,
         },
         builds::{Bar, BuildsPage, Chart, HistoryRow, QueueRow, SourceLine, TriggerChoice},
         configure::{
@@ -863,6 +863,8 @@ pub(super) fn linked_accounts() -> String {
                     "Link again",
                     "GitHub",
                 )),
+                other: None,
+                install: Some("https://github.com/apps/slipway/installations/new?state=acme".into()),
                 check: Some(act(
                     "/settings/linked-accounts/github/check",
                     "Check again",
@@ -915,6 +917,8 @@ pub(super) fn linked_accounts() -> String {
                     "Link provider",
                     "Bitbucket",
                 )),
+                other: None,
+                install: None,
                 check: None,
                 unlink: None,
                 facts: Vec::new(),
@@ -1089,6 +1093,17 @@ pub(super) fn source_providers() -> String {
     })
 }
 
+pub(super) fn github_app() -> String {
+    render(&GithubAppPage {
+        frame: frame("Create GitHub App"),
+        side: side(),
+        crumbs: crumbs("Create GitHub App"),
+        host: "github.com".into(),
+        page: "https://github.com/settings/apps/new?state=x".into(),
+        manifest: "{\"name\":\"Slipway\"}".into(),
+    })
+}
+
 pub(super) fn source_provider() -> String {
     render(&SourceProviderPage {
         frame: frame("Add GitHub"),
@@ -1110,6 +1125,10 @@ pub(super) fn source_provider() -> String {
         ],
         addresses: vec![Field::mono("web_url", "Web address").value("https://github.com")],
         has_secret: true,
+        app: Some(AppCard::Create {
+            action: "/admin/source-providers/github/app".into(),
+            fields: vec![Field::text("app_name", "GitHub App name").value("Slipway")],
+        }),
     })
 }
 

@@ -137,7 +137,7 @@ pub async fn show(
 
 fn unlinked(app: &App, who: &SignedIn, context: &Context) -> Response {
     let (namespace, name) = (&context.named.namespace, &context.named.repository.name);
-    let can_link = context.links.iter().filter(|forge| forge.can_link);
+    let can_link = context.links.iter().filter(|forge| forge.can_link());
     let acts = can_link.clone().map(|forge| Act {
         fields: vec![("namespace", namespace.to_string())],
         ..act(

@@ -188,6 +188,13 @@ fn hook(saved: &ConfigurationView) -> Option<Pill> {
         return None;
     }
     let state = saved.hook.as_ref().map(|hook| hook.state);
+    if saved.through_app {
+        return Some(Pill::new(
+            "ok",
+            "check-circle",
+            "Through the GitHub App’s webhook",
+        ));
+    }
     let wrong = saved.hook.as_ref().and_then(|hook| hook.reason);
     Some(match state {
         Some(ResourceState::Active) if wrong == Some(HealthReason::WebhookFailing) => {
