@@ -229,14 +229,210 @@ async fn what_cannot_be_removed_is_left_behind_with_the_place_to_do_it() -> Resu
     Ok(())
 }
 
+/// Ends what the account granted at the provider, as a person does on its page of authorized applications.
+fn revoke_there(world: &World, kind: Kind) -> Result<()> {
+    let provider = world.forge.provider(kind);
+    let client = provider.tokens().remove(0).client_id;
+    Ok(provider.revoke_grant(&world.account.login, &client)?)
+}
+
+/// Presses a button of the card that says whether the access at Bitbucket is gone.
+async fn press(world: &World, button: &str) -> Result<Page> {
+    let page = world.person.open(AT_BITBUCKET).await?;
+    let form = page.form(&format!("form[action$='/unlink/{button}']"))?;
+    world.person.visitor.submit(&form).await
+}
+
+const AT_BITBUCKET: &str = "/settings/linked-accounts/bitbucket/unlink?namespace=ada";
+const LEDGER: &str = "/namespaces/ada/links/bitbucket/ledger";
+
+async fn access(world: &World) -> Result<serde_json::Value> {
+    Ok(world.api.get(LEDGER).await?["access"].clone())
+}
+
+/// Whether the page of linked accounts says that a token is kept, as the API does.
+async fn keeps_a_token(world: &World) -> Result<bool> {
+    let said = world.person.linked_accounts().await?.words();
+    let list = world.api.get("/namespaces/ada/links").await?;
+    let all = list["items"].as_array().cloned().unwrap_or_default();
+    let kept = all.iter().any(|linked| {
+        linked["kept_tokens"]
+            .as_array()
+            .is_some_and(|kept| !kept.is_empty())
+    });
+    assert_eq!(kept, said.contains("is kept sealed until"), "{list}: {said}");
+    Ok(kept)
+}
+
+#[tokio::test]
+async fn the_access_at_bitbucket_is_gone_once_it_refuses_to_renew_it() -> Result<()> {
+    let world = without_builder(&[Kind::Bitbucket]).await?;
+    let linked = world.repository(Kind::Bitbucket).create().await?;
+    let issued = world.forge.bitbucket().tokens().len();
+    unlink_with(&world, Kind::Bitbucket, &[]).await?;
+    world.settled().await?;
+    assert!(linked.source.hooks().is_empty() && linked.source.keys().is_empty());
+    assert!(keeps_a_token(&world).await?);
+    assert_eq!(access(&world).await?["state"], "pending");
+    let page = world.person.open(AT_BITBUCKET).await?;
+    let words = page.words();
+    assert!(
+        words.contains("1 remaining at Bitbucket")
+            && words.contains("the refresh token is kept, sealed, until"),
+        "{words}"
+    );
+    let there = page.attribute("a[href*='app-authorizations']", "href");
+    assert!(there.is_some_and(|url| url.starts_with(world.forge.bitbucket().web_url())));
+    assert_eq!(world.forge.bitbucket().refreshes(), (0, 0), "nobody asked yet");
+
+    // Twice: what the first renewal gave is what the second one asks with.
+    for asked in 1..=2 {
+        let page = press(&world, "check").await?.ok()?;
+        assert!(
+            page.words().contains("The access is still there"),
+            "{}",
+            page.words()
+        );
+        assert_eq!(world.forge.bitbucket().refreshes(), (asked, 0));
+    }
+    assert_eq!(world.forge.bitbucket().tokens().len(), issued + 2);
+
+    revoke_there(&world, Kind::Bitbucket)?;
+    let words = press(&world, "check").await?.ok()?.words();
+    assert!(
+        words.contains("The access is gone") && words.contains("0 remaining at Bitbucket"),
+        "{words}"
+    );
+    assert_eq!(access(&world).await?["state"], "gone");
+    assert!(!keeps_a_token(&world).await?);
+    assert!(
+        press(&world, "check").await.is_err(),
+        "there is nothing to ask with"
+    );
+    let checked = world
+        .api
+        .call(reqwest::Method::POST, &format!("{LEDGER}/check"), None)
+        .await?;
+    assert_eq!(checked.status.as_u16(), 409, "{}", checked.text);
+    assert_eq!(world.forge.bitbucket().refreshes(), (3, 1));
+
+    let audit = world.api.get("/namespaces/ada/audit").await?;
+    let outcomes: Vec<_> = audit["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|act| act["act"] == "link.access_checked")
+        .filter_map(|act| act["detail"]["outcome"].as_str())
+        .collect();
+    assert_eq!(outcomes, ["gone", "granted", "granted"], "{audit}");
+    linking_again_reconnects_only(&world, &linked).await
+}
+
+/// Links again without a builder: the webhook comes back.
+async fn linking_again_reconnects_only(world: &World, linked: &Linked<'_>) -> Result<()> {
+    world.person.link(linked.kind, &world.account).await?;
+    world.settled().await?;
+    assert_eq!((linked.source.hooks().len(), linked.source.keys().len()), (1, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_proves_nothing_and_changes_nothing() -> Result<()> {
+    let world = without_builder(&[Kind::Bitbucket]).await?;
+    unlink_with(&world, Kind::Bitbucket, &[]).await?;
+    world.settled().await?;
+    let before = access(&world).await?;
+    world.forge.bitbucket().set_away(true);
+    let page = press(&world, "check").await?;
+    assert!(
+        page.words().contains("could not be checked") && page.words().contains("Nothing has changed"),
+        "{}",
+        page.words()
+    );
+    let checked = world
+        .api
+        .call(reqwest::Method::POST, &format!("{LEDGER}/check"), None)
+        .await?;
+    assert_eq!(checked.status.as_u16(), 502, "{}", checked.text);
+    assert_eq!(access(&world).await?, before);
+    assert!(keeps_a_token(&world).await?);
+
+    world.forge.bitbucket().set_away(false);
+    revoke_there(&world, Kind::Bitbucket)?;
+    let checked = world
+        .api
+        .post(&format!("{LEDGER}/check"), &serde_json::json!({}))
+        .await?;
+    assert_eq!(
+        checked["state"], "gone",
+        "a 503 is an answer: the token was not spent"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_kept_for_the_proof_is_erased_when_nobody_wants_it() -> Result<()> {
+    let world = without_builder(&[Kind::Bitbucket]).await?;
+    unlink_with(&world, Kind::Bitbucket, &[("revoke", None)]).await?;
+    world.settled().await?;
+    assert!(access(&world).await?.is_null(), "nobody asked for a proof");
+    assert!(!keeps_a_token(&world).await?);
+
+    world.person.link(Kind::Bitbucket, &world.account).await?;
+    unlink_with(&world, Kind::Bitbucket, &[]).await?;
+    world.settled().await?;
+    assert!(keeps_a_token(&world).await?);
+    let page = press(&world, "forget").await?.ok()?;
+    assert!(
+        page.words().contains("The kept token was erased"),
+        "{}",
+        page.words()
+    );
+    assert_eq!(access(&world).await?["state"], "forgotten");
+    assert!(!keeps_a_token(&world).await?);
+    assert_eq!(world.forge.bitbucket().refreshes(), (0, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_proof_begins_with_the_last_namespace_and_ends_when_the_account_is_linked_again() -> Result<()> {
+    let world = without_builder(&[Kind::Bitbucket]).await?;
+    let acme = serde_json::json!({ "name": "acme" });
+    world.api.post("/organizations", &acme).await?;
+    let person = world.person.elsewhere().await?;
+    let back = world
+        .granted(&person, Kind::Bitbucket, "acme", &world.account)
+        .await?;
+    person.visitor.open(&back).await?;
+    let unlink = async |namespace: &str| {
+        let path = format!("/namespaces/{namespace}/links/bitbucket?revoke_grant=true");
+        let answer = world.api.call(reqwest::Method::DELETE, &path, None).await?;
+        assert!(answer.status.is_success(), "{}", answer.text);
+        world.settled().await
+    };
+    unlink("acme").await?;
+    let ledger = world.api.get("/namespaces/acme/links/bitbucket/ledger").await?;
+    assert!(ledger["access"].is_null(), "ada uses the account: {ledger}");
+    unlink("ada").await?;
+    assert_eq!(access(&world).await?["state"], "pending");
+    assert!(keeps_a_token(&world).await?);
+
+    let back = world
+        .granted(&person, Kind::Bitbucket, "acme", &world.account)
+        .await?;
+    person.visitor.open(&back).await?;
+    assert_eq!(access(&world).await?["state"], "linked_again");
+    assert!(!keeps_a_token(&world).await?);
+    Ok(())
+}
+
 /// The person presses *Revoke* at GitHub: the token is dead, its deploy keys went with it, the webhooks did not.
 #[tokio::test]
 async fn revoked_at_the_provider_the_link_is_broken_and_a_fresh_one_mends_it() -> Result<()> {
     let world = World::of(SLIPWAY).linked(&[Kind::GitHub]).start().await?;
     let linked = world.repository(Kind::GitHub).create().await?;
     let key = linked.source.keys().remove(0).key;
-    let client = world.forge.github().tokens().remove(0).client_id;
-    world.forge.github().revoke_grant("ada", &client)?;
+    revoke_there(&world, Kind::GitHub)?;
     assert!(linked.source.keys().is_empty() && !linked.source.hooks().is_empty());
 
     let checked = world

@@ -190,6 +190,16 @@ impl ForgeError {
         }
     }
 
+    /// Whether the forge may have done what was asked, though its answer does not say so: none came, or one that cannot
+    /// be read. A 5xx says that it failed to (RFC 9110, section 15.6), and without a connection nothing was asked.
+    pub fn may_have_been_done(&self) -> bool {
+        match self {
+            Self::Unreachable { source, .. } => source.as_ref().is_some_and(|error| !error.is_connect()),
+            Self::Malformed { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Whether asking again later, unchanged, may succeed.
     pub const fn is_transient(&self) -> bool {
         matches!(

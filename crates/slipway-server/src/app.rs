@@ -16,6 +16,7 @@ use crate::{
     receive::{self, Receive},
     services::{
         Access, ServiceError,
+        access_proofs::AccessProofs,
         accounts::Accounts,
         ask::AskForge,
         audit::AuditTrail,
@@ -77,6 +78,7 @@ pub struct App(Arc<Services>);
 pub struct Services {
     pub config: Arc<Config>,
     pub access: Access,
+    pub access_proofs: AccessProofs,
     pub accounts: Accounts,
     pub audit: AuditTrail,
     pub bells: Bells,
@@ -147,6 +149,7 @@ impl App {
         let outbox_wake = bells.outbox.clone();
         Ok(Self(Arc::new(Services {
             access: Access::new(store.clone()),
+            access_proofs: AccessProofs::new(store.clone(), forges.clone()),
             accounts: Accounts::new(store.clone()),
             audit: AuditTrail::new(store.clone()),
             build_acts: BuildActs::new(store.clone(), queue.clone()),
@@ -183,7 +186,7 @@ impl App {
             sources: Sources::new(store.clone(), forges.clone()),
             status: Status::new(store.clone()),
             timeline: Timeline::new(store.clone()),
-            unlinking: Unlinking::new(store.clone(), queue.clone(), outbox_wake),
+            unlinking: Unlinking::new(store.clone(), forges.clone(), queue.clone(), outbox_wake),
             users: Users::new(store.clone()),
             web: web::Shared::default(),
             behind: Behind {

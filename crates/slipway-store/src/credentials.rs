@@ -175,18 +175,18 @@ impl Credentials<'_> {
         obtained_at: Timestamp,
         term: Duration,
     ) -> Result<bool, StoreError> {
-        let sql = if self.0.is_postgres() {
-            "UPDATE credentials SET refreshing_until = (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT + $3
-             WHERE id = $1 AND obtained_at = $2
-             AND (refreshing_until IS NULL
-                  OR refreshing_until < (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT)"
+        let now = self.0.clock();
+        let free = if self.0.is_postgres() {
+            format!(" AND (refreshing_until IS NULL OR refreshing_until < {now})")
         } else {
-            "UPDATE credentials SET refreshing_until = CAST(unixepoch('subsec') * 1000 AS INTEGER) + $3
-             WHERE id = $1 AND obtained_at = $2"
+            String::new()
         };
+        let sql = format!(
+            "UPDATE credentials SET refreshing_until = {now} + $3 WHERE id = $1 AND obtained_at = $2{free}"
+        );
         let term = i64::try_from(term.as_millis()).unwrap_or(i64::MAX);
         let values = [id.uuid().into(), obtained_at.millis().into(), term.into()];
-        Ok(self.0.execute(sql, values).await? == 1)
+        Ok(self.0.execute(&sql, values).await? == 1)
     }
 
     /// Gives the refreshing of these tokens up: nothing came of it.

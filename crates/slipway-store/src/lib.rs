@@ -15,6 +15,7 @@
 //! never changes without its `ref_changes` row. No transaction stays open across I/O to anything but the
 //! database: that is the callers' to keep, and why a [`Tx`] is not `Clone`.
 
+mod access_proofs;
 mod access_tokens;
 mod aggregate;
 mod app_attempts;
@@ -64,6 +65,7 @@ mod users;
 mod variables;
 mod verdicts;
 
+pub use access_proofs::{AccessProof, AccessProofs, NewProof};
 pub use access_tokens::{AccessToken, AccessTokens, NewAccessToken};
 pub use app_attempts::{AppAttempt, AppAttempts};
 pub use audit::{Act, Audit, AuditOf, NewAct};

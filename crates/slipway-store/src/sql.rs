@@ -92,6 +92,15 @@ impl Db<'_> {
         Ok(())
     }
 
+    /// The database's clock at this moment, in milliseconds: what several processes agree on.
+    pub(crate) fn clock(&self) -> &'static str {
+        if self.is_postgres() {
+            "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT"
+        } else {
+            "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+        }
+    }
+
     /// A lock where rows have to be locked one by one; nothing on SQLite, whose writer is alone. Keys stay free, so that rows
     /// which refer to a locked one can be inserted meanwhile.
     pub(crate) fn for_update(&self) -> &'static str {

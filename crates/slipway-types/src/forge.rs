@@ -182,6 +182,33 @@ words! {
 }
 
 words! {
+    /// What is known of an access that only the person can end at the provider (linked-accounts.md, "Unlinking", 5).
+    ProofState {
+        /// Not asked yet.
+        Pending = "pending",
+        /// The provider renewed it: it is there still.
+        Granted = "granted",
+        /// The provider refused to renew it: it is gone.
+        Gone = "gone",
+        /// The provider refused, but what was asked with may have been spent before: it shows nothing.
+        Unproven = "unproven",
+        /// A person had the token erased without a proof.
+        Forgotten = "forgotten",
+        /// Its time was over without a proof.
+        Lapsed = "lapsed",
+        /// The account was linked again: there is nothing to prove.
+        LinkedAgain = "linked_again",
+    }
+}
+
+impl ProofState {
+    /// Whether the proof is still to come, and a token is kept for it.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Pending | Self::Granted)
+    }
+}
+
+words! {
     /// Where a row of the outbox is in its life.
     OutboxState {
         /// To be done.

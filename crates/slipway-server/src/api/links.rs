@@ -1,4 +1,4 @@
-//! Linked accounts of a namespace: linking, checking, unlinking, and the ledger of what became of it.
+//! Linked accounts of a namespace: linking, checking, unlinking.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use slipway_store::Link as StoredLink;
 use slipway_types::{
-    LinkId, SlugName,
+    SlugName,
     forge::{ClientKind, HealthReason},
 };
 use utoipa::{IntoParams, ToSchema};
@@ -29,8 +29,8 @@ use crate::{
     failure::Failure,
     services::{
         ServiceError, health,
-        links::LinkedForge,
-        unlinking::{LedgerStep, UnlinkChoices, UnlinkPreview},
+        links::{KeptToken as StoredKept, LinkedForge},
+        unlinking::{UnlinkChoices, UnlinkPreview},
     },
 };
 
@@ -40,7 +40,6 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(start, unlink))
         .routes(routes!(check))
         .routes(routes!(preview))
-        .routes(routes!(ledger))
 }
 
 /// A namespace and a source provider, in a path.
@@ -66,6 +65,8 @@ struct Linked {
     client: Option<&'static str>,
     /// The link, or the one that is being taken apart; null without.
     link: Option<Link>,
+    /// Refresh tokens of accounts that were unlinked, kept sealed until it is proven that the access is gone.
+    kept_tokens: Vec<KeptToken>,
     /// The organizations and workspaces that the account belongs to.
     owners: Vec<Owner>,
     /// The account's page of authorized applications, where access to an organization is granted or requested.
@@ -78,6 +79,30 @@ struct Linked {
     scopes: Vec<String>,
     /// How many configurations build through it.
     configurations: usize,
+}
+
+/// A refresh token of an account that was unlinked. `ledger/check` asks with it, `ledger/forget` erases it.
+#[derive(Debug, Serialize, ToSchema)]
+struct KeptToken {
+    /// The id of the link that was taken apart.
+    link: String,
+    /// Whose account.
+    account: String,
+    #[schema(schema_with = schema::proof_state)]
+    state: &'static str,
+    /// When it is erased, proven or not.
+    kept_until: Time,
+}
+
+impl From<StoredKept> for KeptToken {
+    fn from(kept: StoredKept) -> Self {
+        Self {
+            link: kept.link.id.to_string(),
+            account: kept.link.login,
+            state: kept.proof.state.as_str(),
+            kept_until: kept.proof.kept_until.into(),
+        }
+    }
 }
 
 /// Something that is wrong with a source repository, or with what Slipway made there.
@@ -118,7 +143,7 @@ impl From<health::Trouble> for Trouble {
 
 /// A tie between a namespace and an account.
 #[derive(Debug, Serialize, ToSchema)]
-struct Link {
+pub(super) struct Link {
     id: String,
     /// What the account is called now.
     account: String,
@@ -211,6 +236,7 @@ impl From<LinkedForge> for Linked {
             display_name: linked.forge.fields.display_name,
             client: linked.through.map(ClientKind::as_str),
             link: linked.link.map(Link::from),
+            kept_tokens: linked.kept.into_iter().map(KeptToken::from).collect(),
             owners: linked.owners.into_iter().map(Owner::from).collect(),
             authorizations_url: linked.authorizations_url.map(String::from),
             policy_urls: linked
@@ -312,6 +338,9 @@ struct Unlink {
     hidden_others: usize,
     /// Whether the grant itself can be revoked: not while somebody else uses the account.
     may_revoke_grant: bool,
+    /// Whether the provider has a call for that. Where not (Bitbucket), `revoke_grant` keeps the refresh token, sealed, until
+    /// a check proves that the person has ended the access there, and for seven days at most.
+    provider_revokes: bool,
 }
 
 /// A source repository that stops building.
@@ -342,6 +371,7 @@ impl From<UnlinkPreview> for Unlink {
             others: preview.others.iter().map(ToString::to_string).collect(),
             hidden_others: preview.hidden_others,
             may_revoke_grant: preview.may_revoke,
+            provider_revokes: preview.revokes,
         }
     }
 }
@@ -366,7 +396,8 @@ async fn preview(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Choices {
-    /// Whether the whole grant is revoked, where nobody else uses the account.
+    /// Whether the whole grant is revoked, where nobody else uses the account; or is to be proven gone, where the provider
+    /// has no call for that.
     #[serde(default)]
     revoke_grant: bool,
     /// Whether builds that run are cancelled, or may finish. Those that wait are cancelled in any case.
@@ -409,75 +440,4 @@ async fn unlink(
         ledger: address(&app, &place),
     };
     Ok((StatusCode::ACCEPTED, Json(begun)))
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct WhichLedger {
-    /// Of this link; without it, of the last that was taken apart.
-    #[param(value_type = Option<String>)]
-    link: Option<LinkId>,
-}
-
-/// What became of a link that was taken apart.
-#[derive(Debug, Serialize, ToSchema)]
-struct Ledger {
-    link: Link,
-    /// The steps, in order.
-    steps: Vec<Step>,
-    /// How many hooks and keys are still at the provider.
-    remaining: usize,
-    /// Whether nothing is left to be done from here.
-    finished: bool,
-}
-
-/// A step of taking a link apart.
-#[derive(Debug, Serialize, ToSchema)]
-struct Step {
-    #[schema(schema_with = schema::outbox_kind)]
-    kind: &'static str,
-    /// At which source repository; null for the account itself.
-    at: Option<String>,
-    #[schema(schema_with = schema::outbox_state)]
-    state: &'static str,
-    attempts: i32,
-    /// What went wrong, or what is left, and where it is removed by hand.
-    detail: Option<String>,
-    /// When it is tried next, or was settled.
-    when: Time,
-}
-
-impl From<LedgerStep> for Step {
-    fn from(step: LedgerStep) -> Self {
-        Self {
-            kind: step.kind.as_str(),
-            at: step.at,
-            state: step.state.as_str(),
-            attempts: step.attempts,
-            detail: step.detail,
-            when: step.when.into(),
-        }
-    }
-}
-
-/// What became of a link that was taken apart.
-#[utoipa::path(get, path = "/api/v1/namespaces/{namespace}/links/{forge}/ledger", tag = "linked accounts",
-    operation_id = "get_ledger", params(LinkPath, WhichLedger), responses((status = 200, body = Ledger)))]
-async fn ledger(
-    State(app): State<App>,
-    who: Asker,
-    Of(path): Of<LinkPath>,
-    Ask(which): Ask<WhichLedger>,
-) -> Result<Json<Ledger>, Failure> {
-    let found = app
-        .unlinking
-        .ledger(&who, &path.namespace, &path.forge, which.link)
-        .await?;
-    Ok(Json(Ledger {
-        finished: found.is_finished(),
-        link: found.link.into(),
-        steps: found.steps.into_iter().map(Step::from).collect(),
-        remaining: found.remaining,
-    }))
 }

@@ -18,6 +18,7 @@ mod document;
 mod etag;
 mod extract;
 mod idempotency;
+mod ledger;
 mod links;
 mod log;
 mod me;
@@ -86,6 +87,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(builds::routes())
         .merge(log::routes())
         .merge(timeline::routes())
+        .merge(ledger::routes())
         .merge(links::routes())
         .merge(sources::routes())
         .merge(owners::routes())

@@ -6,7 +6,10 @@ use slipway_types::{
     Timestamp,
     build::{BuildState, Cause, Hold, Phase, Purpose},
     decision::{ChangeResult, DeliveryOutcome},
-    forge::{ForgeKind, Health, HealthReason, LinkState, OutboxKind, OutboxState, OwnerReach, ResourceState},
+    forge::{
+        ForgeKind, Health, HealthReason, LinkState, OutboxKind, OutboxState, OwnerReach, ProofState,
+        ResourceState,
+    },
     rights::{Level, Role, TokenScope},
     rule::{Autotest, ConfigurationState, DeliveryMode, Supersede},
 };
@@ -68,6 +71,7 @@ words! {
     maybe_token_scope = TokenScope, true;
     outbox_kind = OutboxKind, false;
     outbox_state = OutboxState, false;
+    proof_state = ProofState, false;
     owner_reach = OwnerReach, false;
     phase = Phase, false;
     purpose = Purpose, false;

@@ -1,5 +1,6 @@
 //! Forgets what has served its time: sessions that have ended, linking that was never finished, idempotency
-//! keys of yesterday, work that was done long ago, webhooks' secrets that were exchanged.
+//! keys of yesterday, work that was done long ago, webhooks' secrets that were exchanged, tokens kept for a proof that
+//! never came.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -7,7 +8,7 @@ use slipway_store::Store;
 use slipway_types::Timestamp;
 
 use super::{LoopError, Wakes, drive};
-use crate::services::{linking::Linking, wake::Wake};
+use crate::services::{access_proofs, linking::Linking, wake::Wake};
 
 /// How long a repeated request is recognised.
 const IDEMPOTENCY: Duration = Duration::from_hours(24);
@@ -27,6 +28,7 @@ pub async fn sweep_one(store: &Store, linking: &Linking) -> Result<(), LoopError
     tx.idempotency_keys().sweep(now.minus(IDEMPOTENCY)).await?;
     tx.outbox().sweep(now.minus(DONE)).await?;
     tx.provider_resources().forget_previous_secrets(now).await?;
+    access_proofs::lapse(&tx, now).await?;
     tx.redeliveries().sweep(now.minus(DONE)).await?;
     tx.commit().await?;
     Ok(())

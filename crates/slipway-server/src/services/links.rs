@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use slipway_store::{ForgeRecord, Link, LinkOwner, Store};
+use slipway_store::{AccessProof, ForgeRecord, Link, LinkOwner, Store};
 use slipway_types::{
     SlugName,
     forge::{ClientKind, Health, LinkState, OwnerReach},
@@ -40,6 +40,8 @@ pub struct LinkedForge {
     pub troubles: Vec<Trouble>,
     /// The last one that was taken apart, for its ledger.
     pub unlinked: Option<Link>,
+    /// Refresh tokens that are kept, of links that were taken apart, until it is proven that the access is gone.
+    pub kept: Vec<KeptToken>,
     /// What the linked account reaches.
     pub owners: Vec<LinkOwner>,
     /// How many configurations build through the link.
@@ -52,6 +54,15 @@ pub struct LinkedForge {
     pub authorizations_url: Option<Url>,
     /// Where the owners of organizations that did not let the link in decide that, by their names.
     pub policy_urls: BTreeMap<String, Url>,
+}
+
+/// A refresh token that is kept until it is proven that the access is gone.
+#[derive(Debug, Clone)]
+pub struct KeptToken {
+    /// The link that was taken apart.
+    pub link: Link,
+    /// How far the proof is.
+    pub proof: AccessProof,
 }
 
 impl LinkedForge {
@@ -82,6 +93,7 @@ impl Links {
     ) -> Result<Vec<LinkedForge>, ServiceError> {
         let (namespace, _) = self.access.namespace(caller, namespace).await?;
         let links = self.store.links().of_namespace(namespace.id).await?;
+        let proofs = self.store.access_proofs().open_of(namespace.id).await?;
         let mut overview = Vec::new();
         for forge in self.store.forges().all().await? {
             let here = |link: &&Link| link.forge == forge.id;
@@ -129,6 +141,7 @@ impl Links {
                 link: link.cloned().map(|link| health::effective(link, &troubles)),
                 troubles,
                 unlinked: unlinked.cloned(),
+                kept: kept(&proofs, links.iter().filter(here)),
                 owners,
                 configurations: self
                     .store
@@ -176,6 +189,18 @@ impl Links {
 }
 
 pub(super) const NO_LINK: ServiceError = ServiceError::NotFound { what: "the link" };
+
+fn kept<'a>(proofs: &[AccessProof], links: impl Iterator<Item = &'a Link>) -> Vec<KeptToken> {
+    links
+        .filter_map(|link| {
+            let proof = proofs.iter().find(|proof| proof.link == link.id)?;
+            Some(KeptToken {
+                link: link.clone(),
+                proof: proof.clone(),
+            })
+        })
+        .collect()
+}
 
 fn is_refusing(owner: &LinkOwner) -> bool {
     matches!(owner.reach, OwnerReach::NotGranted | OwnerReach::Requested)

@@ -1,6 +1,7 @@
 //! Use cases, told in order: no HTTP, no SQL. Pages, the API and loops call these and nothing below them.
 
 pub mod access;
+pub mod access_proofs;
 pub mod accounts;
 pub(crate) mod app_events;
 pub mod ask;

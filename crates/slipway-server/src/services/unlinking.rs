@@ -6,16 +6,18 @@
 //! succeed is settled as *left behind*, with the place to remove it by hand.
 
 use slipway_store::{
-    Build, Configuration, Link, LinkOwner, NewAct, NewOutboxRow, OutboxRow, Resource, SourceRepository, Store,
+    AccessProof, Build, Configuration, ForgeRecord, Link, LinkOwner, NewAct, NewOutboxRow, OutboxRow,
+    Resource, SourceRepository, Store,
 };
 use slipway_types::{
-    LinkId, SlugName, SourceId, Timestamp, UserId,
-    forge::{LinkState, OutboxKind, OutboxState, OwnerReach, ResourceKind, ResourceState},
+    LinkId, NamespaceId, SlugName, SourceId, Timestamp, UserId,
+    forge::{LinkState, OutboxKind, OutboxState, OwnerReach, ProofState, ResourceKind, ResourceState},
     rule::ConfigurationState,
 };
 
 use super::{
     Access, Caller, ServiceError, act,
+    forges::Forges,
     links::NO_LINK,
     outbox::RevokeStep,
     queue::{Queue, QueueError},
@@ -23,12 +25,14 @@ use super::{
     wake::Wake,
 };
 use crate::fault;
+use url::Url;
 
 /// Takes links apart.
 #[derive(Debug, Clone)]
 pub struct Unlinking {
     store: Store,
     access: Access,
+    forges: Forges,
     queue: Queue,
     outbox: Wake,
 }
@@ -54,6 +58,8 @@ pub struct UnlinkPreview {
     pub hidden_others: usize,
     /// Whether the grant itself can be revoked: not while somebody else uses the account.
     pub may_revoke: bool,
+    /// Whether the provider has a call for that. Where not, the person does it there, and a kept token proves it.
+    pub revokes: bool,
 }
 
 /// A source repository that stops building.
@@ -72,7 +78,8 @@ pub struct UnlinkedSource {
 /// What a person chose.
 #[derive(Debug, Clone, Copy)]
 pub struct UnlinkChoices {
-    /// Whether the whole grant is revoked, where nobody else uses the account.
+    /// Whether the whole grant is revoked, where nobody else uses the account; or, where the provider has no call for
+    /// that, is to be proven gone once the person has done it there.
     pub revoke_grant: bool,
     /// Whether builds that run are cancelled, or may finish. Those that wait are cancelled in any case.
     pub cancel_running: bool,
@@ -89,6 +96,10 @@ pub struct Ledger {
     pub steps: Vec<LedgerStep>,
     /// How many hooks and keys are still at the forge.
     pub remaining: usize,
+    /// Whether the access is gone, where the provider has no call to end it and that is to be proven.
+    pub proof: Option<AccessProof>,
+    /// The person's page of authorized applications at the forge, where they end it themselves.
+    pub authorizations_url: Option<Url>,
 }
 
 impl Ledger {
@@ -117,10 +128,11 @@ pub struct LedgerStep {
 
 impl Unlinking {
     /// Over this store.
-    pub fn new(store: Store, queue: Queue, outbox: Wake) -> Self {
+    pub fn new(store: Store, forges: Forges, queue: Queue, outbox: Wake) -> Self {
         Self {
             access: Access::new(store.clone()),
             store,
+            forges,
             queue,
             outbox,
         }
@@ -160,6 +172,7 @@ impl Unlinking {
                 )
                 .await?,
             may_revoke: others.is_empty() && hidden_others == 0,
+            revokes: self.revokes(&link).await?,
             others,
             hidden_others,
             link,
@@ -279,25 +292,25 @@ impl Unlinking {
         link: Option<LinkId>,
     ) -> Result<Ledger, ServiceError> {
         let namespace = self.access.owned_namespace(caller, namespace).await?;
-        let record = self.store.forges().by_name(forge).await?.ok_or(NO_LINK)?;
-        let links = self.store.links().of_namespace(namespace.id).await?;
-        let found = links.into_iter().find(|it| {
-            it.forge == record.id
-                && it.state != LinkState::Linked
-                && link.is_none_or(|wanted| wanted == it.id)
-        });
-        let link = found.ok_or(NO_LINK)?;
+        let (record, link) = taken_apart(&self.store, namespace.id, forge, link).await?;
+        let proof = self.store.access_proofs().find(link.id).await?;
+        let asked = match &proof {
+            Some(proof) => self.forges.by_client(proof.client).await.ok(),
+            None => None,
+        };
         let resources = self.store.provider_resources().of_link(link.id).await?;
         let mut steps = Vec::new();
         for row in self.store.outbox().of_link(link.id).await? {
             if is_step(row.kind) {
-                steps.push(self.step(&resources, &row).await?);
+                steps.push(proven(self.step(&resources, &row).await?, proof.as_ref()));
             }
         }
         let gone = |resource: &&Resource| resource.state != ResourceState::Removed;
         Ok(Ledger {
             remaining: resources.iter().filter(gone).count(),
             steps,
+            authorizations_url: asked.map(|forge| forge.authorizations_url()),
+            proof,
             forge: record.fields.display_name,
             link,
         })
@@ -355,6 +368,18 @@ impl Unlinking {
         Ok(sources)
     }
 
+    /// Whether the provider has a call to revoke what a link may do.
+    async fn revokes(&self, link: &Link) -> Result<bool, ServiceError> {
+        let credential = match link.credential {
+            Some(credential) => self.store.credentials().find(credential).await?,
+            None => None,
+        };
+        let Some(credential) = credential else {
+            return Ok(true);
+        };
+        Ok(self.forges.by_client(credential.client).await?.revokes_tokens())
+    }
+
     async fn installed_at(&self, link: &Link) -> Result<Vec<String>, ServiceError> {
         let owners = self.store.link_owners().of(link.id).await?;
         let stays = |owner: &LinkOwner| owner.installation.is_some() && owner.reach != OwnerReach::Removed;
@@ -390,6 +415,35 @@ impl Unlinking {
             return Ok(None);
         };
         Ok(self.store.users().find(user).await?.map(|user| user.name))
+    }
+}
+
+/// The link of a namespace that was taken apart last, or this one.
+pub(super) async fn taken_apart(
+    store: &Store,
+    namespace: NamespaceId,
+    forge: &str,
+    link: Option<LinkId>,
+) -> Result<(ForgeRecord, Link), ServiceError> {
+    let record = store.forges().by_name(forge).await?.ok_or(NO_LINK)?;
+    let links = store.links().of_namespace(namespace).await?;
+    let found = links.into_iter().find(|it| {
+        it.forge == record.id && it.state != LinkState::Linked && link.is_none_or(|wanted| wanted == it.id)
+    });
+    Ok((record, found.ok_or(NO_LINK)?))
+}
+
+/// What was left to the person is done once it is proven.
+fn proven(step: LedgerStep, proof: Option<&AccessProof>) -> LedgerStep {
+    let gone = proof.filter(|proof| proof.state == ProofState::Gone);
+    match gone {
+        Some(proof) if step.kind == OutboxKind::RevokeCredential => LedgerStep {
+            state: OutboxState::Done,
+            detail: Some("the provider refused to renew the access: it is gone".to_owned()),
+            when: proof.since,
+            ..step
+        },
+        _ => step,
     }
 }
 

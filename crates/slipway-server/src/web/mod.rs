@@ -36,9 +36,9 @@ use crate::{
     failure::{self, Failure},
 };
 use pages::{
-    access_tokens, build_acts, builds, configure, github_app, hub, linked_accounts, live, log, organizations,
-    registries, report, repositories, security, setup, sign_in, source_providers, timeline, troubles, unlink,
-    users,
+    access_tokens, build_acts, builds, configure, github_app, hub, ledger, linked_accounts, live, log,
+    organizations, registries, report, repositories, security, setup, sign_in, source_providers, timeline,
+    troubles, unlink, users,
 };
 
 /// What pages keep between requests.
@@ -170,6 +170,14 @@ fn linking() -> Router<App> {
         .route(
             "/settings/linked-accounts/{forge}/unlink",
             get(unlink::show).post(unlink::unlink),
+        )
+        .route(
+            "/settings/linked-accounts/{forge}/unlink/check",
+            post(ledger::check),
+        )
+        .route(
+            "/settings/linked-accounts/{forge}/unlink/forget",
+            post(ledger::forget),
         )
         .route(
             "/settings/linked-accounts/{forge}/ledger/events",

@@ -209,6 +209,24 @@ CREATE TABLE surplus_tokens (
     created_at          BIGINT NOT NULL
 );
 
+-- Of links taken apart whose access only the person can end at the provider: the refresh token that shows whether they
+-- have. It is there while state is pending or granted, and until kept_until at the latest; the other states (gone,
+-- unproven, forgotten, lapsed, linked_again) are without one. asking_until: until when one process has the asking for
+-- itself, by the database's clock. doubtful: a call that was never answered may have spent the token.
+CREATE TABLE access_proofs (
+    link_id              UUID    NOT NULL PRIMARY KEY REFERENCES links (id) ON DELETE CASCADE,
+    forge_client_id      UUID    NOT NULL REFERENCES forge_clients (id),
+    account_id           TEXT    NOT NULL,
+    refresh_token_sealed TEXT,
+    state                TEXT    NOT NULL,
+    doubtful             BOOLEAN NOT NULL,
+    asking_until         BIGINT,
+    checked_at           BIGINT,
+    kept_until           BIGINT  NOT NULL,
+    since                BIGINT  NOT NULL
+);
+CREATE INDEX access_proofs_of_account ON access_proofs (forge_client_id, account_id);
+
 -- What a link's account may reach: GitHub's organizations, Bitbucket's workspaces; for a GitHub App the accounts where
 -- it is installed, with the installation (selection: all, selected), as the linked person's own token showed them.
 CREATE TABLE link_owners (

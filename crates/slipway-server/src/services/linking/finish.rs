@@ -69,6 +69,9 @@ impl Linking {
             None => {}
         }
         let credential = put_credential(&tx, client, there.as_ref(), keep, &account, &tokens).await?;
+        tx.access_proofs()
+            .end_of_account(client.id, account.id.as_str())
+            .await?;
         let scopes = if keep { there.as_ref().map(scopes_of) } else { None };
         let scopes = scopes.unwrap_or_else(|| tokens.scopes.iter().cloned().collect());
         let to = LinkTo {

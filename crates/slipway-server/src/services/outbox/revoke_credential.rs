@@ -3,17 +3,23 @@
 //! Revoking at GitHub deletes the deploy keys that a token made and would leave us unable to remove hooks;
 //! so this waits until everything else of the link is settled. A credential that another link still holds
 //! is only let go of. The tokens are erased at the end, whatever the provider says.
+//!
+//! Where the provider has no call for it (Bitbucket), and the person wants the access ended, the refresh token alone
+//! outlives the rest, as what proves that they have ended it there: `services/access_proofs.rs`.
 
 use serde::{Deserialize, Serialize};
 use slipway_forge::{ForgeError, OauthError, Revocation};
-use slipway_store::{Link, OutboxRow, StoreError};
+use slipway_store::{Credential, Link, NewProof, OutboxRow, StoreError, Tx};
 use slipway_types::{
-    CredentialId, LinkId,
+    CredentialId, LinkId, Timestamp,
     forge::{LinkState, ResourceState},
 };
 
 use super::{OutboxWorker, Outcome, Trouble};
-use crate::{fault, services::forges::NoToken};
+use crate::{
+    fault,
+    services::{access_proofs::KEPT_FOR, forges::NoToken},
+};
 
 /// The particulars.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,14 +41,16 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
         return Ok(Outcome::NotYet);
     }
     if is_shared(worker, &link, step.credential).await? {
-        let_go(worker, row, &step, &link, None).await?;
+        let_go(worker, row, &step, &link, Ending::Done).await?;
         return Ok(Outcome::Settled);
     }
     match revoke(worker, &step).await? {
-        Revocation::Revoked | Revocation::AlreadyGone => let_go(worker, row, &step, &link, None).await?,
+        Revocation::Revoked | Revocation::AlreadyGone => {
+            let_go(worker, row, &step, &link, Ending::Done).await?;
+        }
         Revocation::NotOffered => {
             let why = by_hand(worker, &step, "the provider offers no call to end the access").await?;
-            let_go(worker, row, &step, &link, Some(&why)).await?;
+            let_go(worker, row, &step, &link, Ending::NotOffered(&why)).await?;
         }
     }
     Ok(Outcome::Settled)
@@ -53,6 +61,9 @@ async fn revoke(worker: &OutboxWorker, step: &RevokeStep) -> Result<Revocation, 
         return Ok(Revocation::AlreadyGone);
     };
     let forge = worker.forges.by_client(credential.client).await?;
+    if !forge.revokes_tokens() {
+        return Ok(Revocation::NotOffered);
+    }
     let token = match worker.forges.token(credential.id).await {
         Ok(token) => token,
         Err(NoToken::Expired) => return Ok(Revocation::AlreadyGone),
@@ -87,30 +98,63 @@ async fn is_shared(worker: &OutboxWorker, link: &Link, credential: CredentialId)
     Ok(holders.iter().any(|holder| holder.id != link.id))
 }
 
-/// The link lets go; the last one to do so erases the tokens. `why`: what is left at the provider.
+/// How far the access was given back.
+#[derive(Debug, Clone, Copy)]
+enum Ending<'a> {
+    /// As far as was wanted.
+    Done,
+    /// The provider has no call for it; where it is done by hand.
+    NotOffered(&'a str),
+    /// The call failed for good; why, and where it is done by hand.
+    GivenUp(&'a str),
+}
+
+/// The link lets go; the last one to do so erases the tokens.
 async fn let_go(
     worker: &OutboxWorker,
     row: &OutboxRow,
     step: &RevokeStep,
     link: &Link,
-    why: Option<&str>,
+    ending: Ending<'_>,
 ) -> Result<(), StoreError> {
     let tx = worker.store.begin().await?;
-    tx.credentials().lock(step.credential).await?;
+    let credential = tx.credentials().lock(step.credential).await?;
     if link.state == LinkState::Unlinking {
         tx.links().set_unlinked(link.id).await?;
     }
     if tx.links().of_credential(step.credential).await?.is_empty() {
+        let is_wanted = step.grant && link.state == LinkState::Unlinking;
+        if let (true, Ending::NotOffered(_), Some(credential)) = (is_wanted, ending, &credential) {
+            keep_for_proof(&tx, link, credential).await?;
+        }
         tx.credentials().erase(step.credential).await?;
     }
-    match why {
-        None => tx.outbox().done(row.id).await?,
-        Some(why) => tx.outbox().give_up(row.id, why).await?,
+    match ending {
+        Ending::Done => tx.outbox().done(row.id).await?,
+        Ending::NotOffered(why) | Ending::GivenUp(why) => tx.outbox().give_up(row.id, why).await?,
     }
     fault::UNLINKED.before();
     tx.commit().await?;
     fault::UNLINKED.after();
     Ok(())
+}
+
+/// Keeps what shows whether the person has ended the access at the provider.
+async fn keep_for_proof(tx: &Tx, link: &Link, credential: &Credential) -> Result<(), StoreError> {
+    let Some(refresh_token) = tx.credentials().open_refresh_token(credential.id).await? else {
+        return Ok(());
+    };
+    tx.access_proofs()
+        .insert(&NewProof {
+            link: link.id,
+            client: credential.client,
+            account_id: &credential.account_id,
+            refresh_token: &refresh_token,
+            // Whoever was renewing it may have spent it.
+            doubtful: credential.refreshing_until.is_some(),
+            kept_until: Timestamp::now().plus(KEPT_FOR),
+        })
+        .await
 }
 
 /// The access could not be ended from here: the tokens are erased all the same, and the place is named.
@@ -122,7 +166,7 @@ pub(super) async fn given_up(worker: &OutboxWorker, row: &OutboxRow, why: &str) 
         tx.outbox().give_up(row.id, &why).await?;
         return tx.commit().await;
     };
-    let_go(worker, row, &step, &link, Some(&why)).await
+    let_go(worker, row, &step, &link, Ending::GivenUp(&why)).await
 }
 
 async fn by_hand(worker: &OutboxWorker, step: &RevokeStep, why: &str) -> Result<String, StoreError> {

@@ -11,7 +11,7 @@ use axum::{
 };
 use futures::stream;
 use serde::Deserialize;
-use slipway_types::{NamespaceId, SlugName, rights::Level};
+use slipway_types::{LinkId, NamespaceId, SlugName, rights::Level};
 
 use super::log::sse;
 use crate::{app::App, failure::Failure, web::session::SignedIn};
@@ -88,10 +88,12 @@ async fn mark(app: &App, namespaces: &[NamespaceId]) -> Result<u64, Failure> {
     Ok(std::hash::Hasher::finish(&all))
 }
 
-/// Whose ledger.
+/// Whose ledger, and of which link; without it, of the one that was taken apart last.
 #[derive(Debug, Deserialize)]
 pub struct Of {
     namespace: SlugName,
+    #[serde(default)]
+    link: Option<LinkId>,
 }
 
 /// `GET /settings/linked-accounts/{forge}/ledger/events`
@@ -104,18 +106,20 @@ pub async fn ledger(
     Path(forge): Path<String>,
     Query(of): Query<Of>,
 ) -> Result<Response, Failure> {
-    app.unlinking
-        .ledger(&who.caller, &of.namespace, &forge, None)
+    let found = app
+        .unlinking
+        .ledger(&who.caller, &of.namespace, &forge, of.link)
         .await?;
-    let start = (app, who, forge, of.namespace, None::<Vec<_>>, false);
-    let events = stream::unfold(start, |(app, who, forge, namespace, mut seen, over)| async move {
+    let place = (forge, of.namespace, found.link.id);
+    let start = (app, who, place, None::<Vec<_>>, false);
+    let events = stream::unfold(start, |(app, who, place, mut seen, over)| async move {
         if over {
             return None;
         }
         loop {
             let ledger = app
                 .unlinking
-                .ledger(&who.caller, &namespace, &forge, None)
+                .ledger(&who.caller, &place.1, &place.0, Some(place.2))
                 .await
                 .ok()?;
             let now: Vec<_> = ledger
@@ -125,11 +129,11 @@ pub async fn ledger(
                 .collect();
             if ledger.is_finished() {
                 let event = Event::default().event("over").data("");
-                return Some((Ok(event), (app, who, forge, namespace, seen, true)));
+                return Some((Ok(event), (app, who, place, seen, true)));
             }
             if seen.as_ref().is_some_and(|seen| *seen != now) {
                 let event = Event::default().event("changed").data("");
-                return Some((Ok(event), (app, who, forge, namespace, Some(now), false)));
+                return Some((Ok(event), (app, who, place, Some(now), false)));
             }
             seen = Some(now);
             tokio::time::sleep(LOOK).await;

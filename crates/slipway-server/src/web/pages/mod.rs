@@ -6,6 +6,7 @@ pub mod builds;
 pub mod configure;
 pub mod github_app;
 pub mod hub;
+pub mod ledger;
 pub mod linked_accounts;
 pub mod live;
 pub mod log;

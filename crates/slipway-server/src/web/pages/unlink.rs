@@ -1,4 +1,4 @@
-//! Taking a link apart: first what will happen, then, at the same address, what did.
+//! Taking a link apart: what will happen. What did is at the same address afterwards: the ledger.
 
 use axum::{
     Form,
@@ -6,21 +6,21 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use slipway_types::{
-    SlugName, Timestamp,
-    forge::{LinkState, OutboxKind, OutboxState},
-};
+use slipway_types::{LinkId, SlugName, forge::LinkState};
 
-use super::{Done, Page, frame, linked_accounts::address, to};
+use super::{Done, Page, frame, ledger, linked_accounts::address, to};
 use crate::{
     app::App,
     failure::Failure,
-    services::unlinking::{Ledger, LedgerStep, UnlinkChoices, UnlinkPreview},
+    services::{
+        access_proofs::KEPT_FOR,
+        unlinking::{UnlinkChoices, UnlinkPreview},
+    },
     web::{
         session::SignedIn,
         view::{
-            Alert, Check, Crumbs, Pill, Place,
-            links::{LedgerPage, UnlinkPage, UnlinkRow},
+            Crumbs, Place,
+            links::{UnlinkPage, UnlinkRow},
         },
         words,
     },
@@ -30,6 +30,9 @@ use crate::{
 #[derive(Debug, Deserialize)]
 pub struct Of {
     namespace: SlugName,
+    /// The ledger of this link, whatever is linked now.
+    #[serde(default)]
+    link: Option<LinkId>,
 }
 
 /// What was chosen.
@@ -42,7 +45,7 @@ pub struct UnlinkForm {
     revoke: String,
 }
 
-fn crumbs(namespace: &SlugName, forge: &str) -> Crumbs {
+pub(super) fn crumbs(namespace: &SlugName, forge: &str) -> Crumbs {
     Crumbs {
         up: vec![
             (namespace.to_string(), format!("/?namespace={namespace}")),
@@ -62,6 +65,9 @@ pub async fn show(
     Path(forge): Path<String>,
     Query(of): Query<Of>,
 ) -> Result<Response, Failure> {
+    if of.link.is_some() {
+        return ledger::page(&app, &who, &of.namespace, &forge, of.link, None).await;
+    }
     let overview = app.links.overview(&who.caller, &of.namespace).await?;
     let in_use = overview
         .iter()
@@ -76,11 +82,7 @@ pub async fn show(
         let preview = app.unlinking.preview(&who.caller, &of.namespace, &forge).await?;
         return Ok(Page(unlink_page(&app, &who, &of.namespace, &forge, &preview)).into_response());
     }
-    let ledger = app
-        .unlinking
-        .ledger(&who.caller, &of.namespace, &forge, None)
-        .await?;
-    Ok(Page(ledger_page(&app, &who, &of.namespace, &forge, &ledger)).into_response())
+    ledger::page(&app, &who, &of.namespace, &forge, None, None).await
 }
 
 fn unlink_page(
@@ -152,16 +154,25 @@ fn unlink_page(
             })
             .collect(),
         may_revoke: preview.may_revoke,
+        revoke_label: if preview.revokes {
+            format!("Revoke Slipway’s authorization at {}", preview.forge)
+        } else {
+            format!("Have it proven that the access at {} is gone", preview.forge)
+        },
         revoke_help: revoke_help(preview),
     }
 }
 
 fn revoke_help(preview: &UnlinkPreview) -> String {
-    let mut help = if preview.may_revoke {
+    let (login, forge) = (&preview.link.login, &preview.forge);
+    let mut help = if preview.may_revoke && preview.revokes {
+        format!("Ends everything that {login} granted to Slipway there.")
+    } else if preview.may_revoke {
         format!(
-            "Ends everything that {} granted to Slipway there. Where the provider offers no such call, the ledger says \
-             where to do it by hand.",
-            preview.link.login
+            "{forge} lets nobody but {login} end what {login} granted: the next page says where, and asks {forge} whether \
+             it is done. For that question Slipway keeps the refresh token sealed, for {} days at most. Otherwise all \
+             tokens are erased at once.",
+            KEPT_FOR.as_secs() / 86_400
         )
     } else {
         "The authorization itself stays: another namespace uses the same account.".to_owned()
@@ -208,93 +219,4 @@ pub async fn unlink(
         "/settings/linked-accounts/{forge}/unlink?namespace={}",
         form.namespace
     )))
-}
-
-fn ledger_page(app: &App, who: &SignedIn, namespace: &SlugName, forge: &str, ledger: &Ledger) -> LedgerPage {
-    let name = &ledger.forge;
-    let done = ledger.is_finished();
-    let left = ledger
-        .steps
-        .iter()
-        .filter(|step| step.state == OutboxState::GivenUp)
-        .count();
-    let mut frame = frame(
-        app,
-        who,
-        format!("Unlinking {name} from {namespace}"),
-        Place::Elsewhere,
-        &Done::default(),
-    );
-    if !done {
-        frame.live = format!("/settings/linked-accounts/{forge}/ledger/events?namespace={namespace}");
-    }
-    let (title, state) = match (done, left) {
-        (false, _) => (
-            format!("{name} is being unlinked from {namespace}"),
-            Pill::new("run", "running", "Unlinking"),
-        ),
-        (true, 0) => (
-            format!("{name} is unlinked from {namespace}"),
-            Pill::new("ok", "check-circle", "Unlinked"),
-        ),
-        (true, n) => (
-            format!(
-                "{name} is unlinked from {namespace}, {} left behind",
-                words::count(n, "thing is", "things are")
-            ),
-            Pill::new(
-                "warn",
-                "alert",
-                format!("{} remaining at {name}", ledger.remaining.max(n)),
-            ),
-        ),
-    };
-    let remaining = format!("{} remaining at {name}", ledger.remaining);
-    let alert = match (done, left) {
-        (false, _) => Alert::warn(remaining)
-            .line("Steps that fail are tried again, also over restarts. This page follows."),
-        (true, 0) => Alert::ok(remaining)
-            .line("Sealed tokens are erased. Build configurations are kept as disconnected."),
-        (true, _) => {
-            Alert::warn(remaining).line("What is left has to be removed by hand; each step says where.")
-        }
-    };
-    LedgerPage {
-        frame,
-        crumbs: crumbs(namespace, name),
-        title,
-        state,
-        alert,
-        steps: ledger.steps.iter().map(step).collect(),
-        started: ledger.link.ended_at.map(|at| words::when(at, Timestamp::now())),
-        back: address(namespace),
-    }
-}
-
-fn step(step: &LedgerStep) -> Check {
-    let of = step.at.as_ref().map(|at| format!(" of {at}")).unwrap_or_default();
-    let title = match step.kind {
-        OutboxKind::RemoveWebhook => format!("Remove the webhook{of}"),
-        OutboxKind::RemoveDeployKey => format!("Remove the deploy key{of}"),
-        OutboxKind::RevokeCredential => "Give the authorization back, and erase the tokens here".to_owned(),
-        other => format!("{}{of}", other.as_str().replace('_', " ")),
-    };
-    let now = Timestamp::now();
-    let detail = step.detail.clone().unwrap_or_default();
-    let when = words::when(step.when, now).words;
-    match step.state {
-        OutboxState::Done => Check::at("ok", "check-circle", title, detail, format!("Done, {when}")),
-        OutboxState::GivenUp => Check::at("warn", "alert", title, detail, "Left behind"),
-        OutboxState::Pending if step.attempts == 0 => Check::at("idle", "todo", title, detail, "To do"),
-        OutboxState::Pending => {
-            let tried = words::count(step.attempts.unsigned_abs() as usize, "try", "tries");
-            Check::at(
-                "run",
-                "running",
-                title,
-                detail,
-                format!("After {tried}, again {when}"),
-            )
-        }
-    }
 }

@@ -55,6 +55,8 @@ pub struct ForgeCard {
     pub check: Option<Act>,
     /// The unlink page, or the ledger.
     pub unlink: Option<(String, &'static str)>,
+    /// Tokens of unlinked accounts that are kept: what for, and where that is settled, for those who may.
+    pub kept: Vec<(String, Option<String>)>,
     /// Facts: name and value.
     pub facts: Vec<(&'static str, String)>,
     /// When it was last verified.
@@ -135,6 +137,8 @@ pub struct UnlinkPage {
     pub rows: Vec<UnlinkRow>,
     /// Whether the grant itself can be revoked, and is by default.
     pub may_revoke: bool,
+    /// What it is called: revoking, or proving.
+    pub revoke_label: String,
     /// What revoking means here.
     pub revoke_help: String,
 }
@@ -170,14 +174,33 @@ pub struct LedgerPage {
     pub title: String,
     /// Unlinking, unlinked, something remains.
     pub state: Pill,
-    /// "0 remaining at GitHub".
-    pub alert: Alert,
+    /// "0 remaining at GitHub", and what went wrong just now.
+    pub alerts: Vec<Alert>,
+    /// Whether the access is gone, where only the person can end it.
+    pub access: Option<AccessCard>,
     /// The steps.
     pub steps: Vec<Check>,
     /// When it was started.
     pub started: Option<When>,
     /// Back.
     pub back: String,
+}
+
+/// Whether an access is gone that only the person can end.
+#[derive(Debug, Clone)]
+pub struct AccessCard {
+    /// "Access to ada at Bitbucket".
+    pub title: String,
+    /// Not checked, still there, gone.
+    pub state: Pill,
+    /// What is known, what to do, and what is kept; a paragraph each.
+    pub lines: Vec<String>,
+    /// When the provider last answered.
+    pub checked: Option<When>,
+    /// The provider's page where the person ends it.
+    pub authorizations: Option<String>,
+    /// *Check again*, *Forget the token*.
+    pub acts: Vec<Act>,
 }
 
 /// Somebody else is signed in at the provider than was linked before: ask.

@@ -13,6 +13,7 @@ use slipway_devforge::{Browser, DevForge, Kind, NewOAuthClient, NewRepository, O
 use slipway_forge::HttpClient;
 use slipway_server::services::{
     Access, Caller, ServiceError,
+    access_proofs::AccessProofs,
     accounts::{Accounts, Origin},
     ask::AskForge,
     bells::Bells,
@@ -53,6 +54,7 @@ struct World {
     health: HealthCheck,
     sources: Sources,
     configuring: Configuring,
+    access_proofs: AccessProofs,
     unlinking: Unlinking,
     outbox: OutboxWorker,
     client: OAuthClient,
@@ -111,7 +113,8 @@ impl World {
                 Arc::clone(&config),
                 wake.clone(),
             ),
-            unlinking: Unlinking::new(store.clone(), queue, wake),
+            access_proofs: AccessProofs::new(store.clone(), forges.clone()),
+            unlinking: Unlinking::new(store.clone(), forges.clone(), queue, wake),
             outbox: OutboxWorker::new(store, forges.clone(), Arc::clone(&config), observe),
             database,
             devforge,

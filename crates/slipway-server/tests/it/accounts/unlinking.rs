@@ -1,8 +1,16 @@
 //! linked-accounts.md, "Unlinking": ends at nothing left.
 
-use slipway_server::services::unlinking::UnlinkChoices;
+use std::time::Duration;
+
+use slipway_server::services::{
+    Caller,
+    access_proofs::{self, KEPT_FOR},
+    unlinking::UnlinkChoices,
+};
+use slipway_store::AccessProof;
 use slipway_types::{
-    forge::{LinkState, OutboxKind, OutboxState, ResourceState},
+    LinkId, Timestamp,
+    forge::{LinkState, OutboxKind, OutboxState, ProofState, ResourceState},
     rule::ConfigurationState,
 };
 
@@ -146,6 +154,101 @@ async fn unlinking_bitbucket_names_the_page_where_the_access_is_ended() {
             .contains(world.provider().web_url()),
         "{last:?}"
     );
+}
+
+/// An account at Bitbucket that was unlinked, and whose access is to be proven gone.
+async fn to_be_proven(world: &World) -> (Caller, LinkId) {
+    let ada = world.administrator().await;
+    let link = world.link(&ada, &slug("ada"), "octo").await;
+    world
+        .unlinking
+        .unlink(&ada, &slug("ada"), "bitbucket", ALL)
+        .await
+        .unwrap();
+    world.settle().await;
+    (ada, link.id)
+}
+
+async fn proof(world: &World, link: LinkId) -> AccessProof {
+    world.store().access_proofs().find(link).await.unwrap().unwrap()
+}
+
+async fn kept(world: &World, link: LinkId) -> bool {
+    let token = world.store().access_proofs().open_refresh_token(link).await;
+    token.unwrap().is_some()
+}
+
+#[tokio::test]
+async fn a_token_that_may_have_been_spent_proves_nothing_and_is_erased() {
+    let world = World::bitbucket().await;
+    let (ada, link) = to_be_proven(&world).await;
+    // A server died while it asked: what it was answered is not known.
+    let tx = world.store().begin().await.unwrap();
+    assert!(tx.access_proofs().claim(link, Duration::ZERO).await.unwrap());
+    tx.commit().await.unwrap();
+    let client = &world.client.client_id;
+    world.provider().revoke_grant("octo", client).unwrap();
+    let checked = world
+        .access_proofs
+        .check(&ada, &slug("ada"), "bitbucket", Some(link))
+        .await
+        .unwrap();
+    assert_eq!(checked.state, ProofState::Unproven);
+    assert!(!kept(&world, link).await);
+}
+
+#[tokio::test]
+async fn only_one_asks_at_a_time() {
+    let world = World::bitbucket().await;
+    let (ada, link) = to_be_proven(&world).await;
+    let tx = world.store().begin().await.unwrap();
+    let claimed = tx.access_proofs().claim(link, Duration::from_mins(1)).await;
+    assert!(claimed.unwrap());
+    tx.commit().await.unwrap();
+    let busy = world
+        .access_proofs
+        .check(&ada, &slug("ada"), "bitbucket", None)
+        .await;
+    assert_eq!(kind(busy), "being_checked");
+    assert_eq!(world.provider().refreshes(), (0, 0));
+    assert!(kept(&world, link).await);
+}
+
+#[tokio::test]
+async fn a_token_is_kept_for_seven_days_at_most() {
+    let world = World::bitbucket().await;
+    let (ada, link) = to_be_proven(&world).await;
+    let until = proof(&world, link).await.kept_until;
+    assert!(until <= Timestamp::now().plus(KEPT_FOR));
+    for (now, is_kept) in [(until.minus(Duration::from_millis(1)), true), (until, false)] {
+        let tx = world.store().begin().await.unwrap();
+        access_proofs::lapse(&tx, now).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(kept(&world, link).await, is_kept);
+    }
+    assert_eq!(proof(&world, link).await.state, ProofState::Lapsed);
+    let late = world
+        .access_proofs
+        .forget(&ada, &slug("ada"), "bitbucket", None)
+        .await;
+    assert_eq!(kind(late), "nothing_kept");
+}
+
+#[tokio::test]
+async fn only_an_owner_has_an_access_checked_or_forgotten() {
+    let world = World::bitbucket().await;
+    let (ada, link) = to_be_proven(&world).await;
+    let bob = world.person(&ada, "bob").await;
+    let (ada, proofs) = (slug("ada"), &world.access_proofs);
+    assert_eq!(
+        kind(proofs.check(&bob, &ada, "bitbucket", Some(link)).await),
+        "not_found"
+    );
+    assert_eq!(
+        kind(proofs.forget(&bob, &ada, "bitbucket", Some(link)).await),
+        "not_found"
+    );
+    assert!(kept(&world, link).await);
 }
 
 #[tokio::test]

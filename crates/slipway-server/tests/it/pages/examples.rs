@@ -20,8 +20,8 @@ use slipway_server::web::{
         health::TroubleBox,
         hub::{Attention, MyHubPage, NewRepositoryPage, NowRow, RepositoryRow},
         links::{
-            ByName, ForgeCard, GroupRow, LedgerPage, LinkedAccountsPage, ReplaceLinkPage, UnlinkPage,
-            UnlinkRow,
+            AccessCard, ByName, ForgeCard, GroupRow, LedgerPage, LinkedAccountsPage, ReplaceLinkPage,
+            UnlinkPage, UnlinkRow,
         },
         report::{BuildReportPage, LogLine, LogView, PhaseView, StepView, TagState},
         repository::{RecentRow, RepositoryPage, RepositorySettingsPage, TagRow},
@@ -874,6 +874,7 @@ pub(super) fn linked_accounts() -> String {
                     "/settings/linked-accounts/github/unlink?namespace=acme".into(),
                     "Unlink provider",
                 )),
+                kept: Vec::new(),
                 facts: vec![("Account", "ops-builder, id 48210377".into())],
                 verified: Some(ago(120)),
                 groups_title: "Organizations",
@@ -921,6 +922,11 @@ pub(super) fn linked_accounts() -> String {
                 install: None,
                 check: None,
                 unlink: None,
+                kept: vec![(
+                    "The refresh token of ops-builder, which was unlinked, is kept sealed until 29 Nov 2026 at the latest."
+                        .into(),
+                    Some("/settings/linked-accounts/bitbucket/unlink?namespace=acme&link=lnk_1".into()),
+                )],
                 facts: Vec::new(),
                 verified: None,
                 groups_title: "Workspaces",
@@ -958,6 +964,7 @@ pub(super) fn unlink() -> String {
             key: "98440127".into(),
         }],
         may_revoke: true,
+        revoke_label: "Revoke Slipway’s authorization at GitHub".into(),
         revoke_help: "Ends all tokens of ops-builder for this app.".into(),
     })
 }
@@ -968,7 +975,19 @@ pub(super) fn ledger() -> String {
         crumbs: crumbs("Unlink GitHub"),
         title: "GitHub is unlinked from acme".into(),
         state: Pill::new("ok", "check-circle", "Unlinked"),
-        alert: Alert::ok("0 remaining at GitHub"),
+        alerts: vec![Alert::ok("0 remaining at GitHub")],
+        access: Some(AccessCard {
+            title: "Access to ops-builder at Bitbucket".into(),
+            state: Pill::new("warn", "alert", "Still there"),
+            lines: vec!["The access is still there: Bitbucket has renewed it.".into()],
+            checked: Some(ago(60)),
+            authorizations: Some("https://bitbucket.org/account/settings/app-authorizations/".into()),
+            acts: vec![act(
+                "/settings/linked-accounts/bitbucket/unlink/check",
+                "Check again",
+                "",
+            )],
+        }),
         steps: vec![Check::done(
             "Webhook 448120931 of acme/checkout-api removed",
             "At the 2nd try.",
