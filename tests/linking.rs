@@ -49,7 +49,11 @@ async fn assert_nothing_linked(world: &World, page: &Page, kind: Kind, reason: &
 }
 
 /// Registers Slipway's client at the provider anew, changed.
-fn change_client(world: &World, kind: Kind, change: impl FnOnce(&mut NewOAuthClient)) -> Result<()> {
+pub(crate) fn change_client(
+    world: &World,
+    kind: Kind,
+    change: impl FnOnce(&mut NewOAuthClient),
+) -> Result<()> {
     let callback = world
         .serve
         .at(&format!("/settings/linked-accounts/{}/callback", kind.as_str()));

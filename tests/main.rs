@@ -20,6 +20,7 @@ mod replicas;
 mod secret_rotation;
 mod secrets;
 mod security;
+mod silences;
 mod third_party_access;
 mod unlink;
 mod worked_examples;

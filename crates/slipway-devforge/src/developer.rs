@@ -152,13 +152,18 @@ impl WorkTree {
             self.write(path, content).await?;
         }
         git::run(&self.dir, ["add", "--all", "--force", "."]).await?;
+        // By a file: a message may be longer than an argument.
+        let file = self.dir.join(".git/MESSAGE");
+        tokio::fs::write(&file, message)
+            .await
+            .map_err(DevForgeError::file(&file))?;
         git::finish(self.authored([
             "commit",
             "--quiet",
             "--allow-empty",
             "--allow-empty-message",
-            "-m",
-            message,
+            "--file",
+            ".git/MESSAGE",
         ]))
         .await?;
         self.resolve("HEAD")

@@ -275,7 +275,9 @@ impl Provider {
             .collect()
     }
 
-    /// Registers an OAuth application or consumer.
+    /// Registers an OAuth application or consumer; one that is there already is edited. Editing a Bitbucket consumer
+    /// ends the deploy keys that were added through it, and nobody is told (Bitbucket's REST reference, "Add a
+    /// repository deploy key").
     pub fn register_client(&self, new: NewOAuthClient) -> OAuthClient {
         let client_id = new.client_id.unwrap_or_else(|| match self.kind {
             Kind::GitHub => format!("Ov23{}", random_alphanumeric(16)),
@@ -291,9 +293,13 @@ impl Provider {
             scopes: new.scopes,
         };
         let mut world = self.forge.world();
-        let apps = &mut world.side_mut(self.kind).apps;
-        apps.retain(|known| known.client_id != app.client_id);
-        apps.push(app);
+        let side = world.side_mut(self.kind);
+        side.apps.retain(|known| known.client_id != app.client_id);
+        side.apps.push(app);
+        for repo in &mut side.repositories {
+            repo.keys
+                .retain(|key| key.consumer.as_deref() != Some(client_id.as_str()));
+        }
         OAuthClient {
             client_id,
             client_secret,

@@ -295,10 +295,19 @@ impl Repository {
     /// # Errors
     /// When git fails.
     pub async fn create_branch(&self, branch: &str, at: &str) -> Result<()> {
-        self.work_tree()
-            .await?
-            .push(&[format!("{at}:refs/heads/{branch}")], false)
-            .await
+        self.create_branches(&[(branch, at)]).await
+    }
+
+    /// Makes several branches in one push.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub async fn create_branches(&self, branches: &[(&str, &str)]) -> Result<()> {
+        let specs: Vec<String> = branches
+            .iter()
+            .map(|(branch, at)| format!("{at}:refs/heads/{branch}"))
+            .collect();
+        self.work_tree().await?.push(&specs, false).await
     }
 
     /// Deletes a branch.

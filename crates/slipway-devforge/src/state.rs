@@ -133,6 +133,8 @@ pub(crate) struct DeployKey {
     pub(crate) added_by: u64,
     /// The token that made it: revoking that token deletes this key (GitHub).
     pub(crate) token: Option<u64>,
+    /// The consumer that it was made through: editing that deletes this key (Bitbucket).
+    pub(crate) consumer: Option<String>,
     pub(crate) created_at: Timestamp,
 }
 

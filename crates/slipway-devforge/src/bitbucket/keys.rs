@@ -79,6 +79,12 @@ pub(super) async fn create(
     }
     let now = forge.now();
     let mut world = forge.world();
+    let token = world
+        .side(KIND)
+        .tokens
+        .iter()
+        .find(|token| token.id == caller.token);
+    let consumer = token.map(|token| token.client_id.clone());
     let key = DeployKey {
         id: world.next_id(),
         title: body.label.unwrap_or_default(),
@@ -87,6 +93,7 @@ pub(super) async fn create(
         read_only: true,
         added_by: caller.user,
         token: None,
+        consumer,
         created_at: now,
     };
     if let Some(repo) = world.side_mut(KIND).repo_mut(found.repo.id) {

@@ -83,6 +83,7 @@ pub(super) async fn create(
         read_only: body.read_only.unwrap_or(false),
         added_by: caller.user,
         token: Some(caller.token),
+        consumer: None,
         created_at: now,
     };
     if let Some(repo) = world.side_mut(KIND).repo_mut(found.repo.id) {

@@ -1,18 +1,25 @@
 //! The one place where builds end, and where the forge is told how they stand.
 //!
-//! Ending is more than a state: the tags are given back, successors become ready, whoever waits hears of it, and
-//! the commit's status at the forge is put into the outbox, all in one transaction.
+//! Ending is more than a state: the tags are given back, successors become ready, whoever waits hears of it, the
+//! commit's status at the forge is put into the outbox, and a source that could not be fetched has its link looked at,
+//! all in one transaction.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use slipway_forge::{Status, StatusState};
 use slipway_store::{Build, Ending, NewOutboxRow, Store, StoreError, Tx};
 use slipway_types::{
-    BuildId, CommitSha, SourceId,
+    BuildId, CommitSha, SourceId, Timestamp,
     build::{BuildState, FailureKind},
     forge::OutboxKind,
 };
 
 use super::config::Config;
+
+/// How long a link that works rests before failing builds have it looked at again: they may come by the hundred, and
+/// the forge counts the questions.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(30);
 
 /// The particulars of an outbox row that shows a build's state at the forge. What is shown is what holds when the
 /// row is worked, so that late rows say nothing old.
@@ -31,6 +38,9 @@ pub(crate) async fn end(tx: &Tx, build: BuildId, how: &Ending) -> Result<Option<
         return Ok(None);
     };
     push_status(tx, &ended).await?;
+    if ended.failure == Some(FailureKind::CHECKOUT) {
+        look_at_link(tx, &ended).await?;
+    }
     tracing::info!(
         build = %ended.id,
         state = %ended.state,
@@ -38,6 +48,18 @@ pub(crate) async fn end(tx: &Tx, build: BuildId, how: &Ending) -> Result<Option<
         "build ended"
     );
     Ok(Some(ended))
+}
+
+/// A source that could not be fetched may be the first sign that a key or an account is out of order: the link is
+/// looked at soon, instead of when it is due.
+async fn look_at_link(tx: &Tx, build: &Build) -> Result<(), StoreError> {
+    let source = tx.source_repositories().get(build.new.source).await?;
+    let Some(link) = tx.links().current(source.namespace, source.forge).await? else {
+        return Ok(());
+    };
+    let now = Timestamp::now();
+    let rested = link.verified_at.map_or(now, |at| at.plus(BETWEEN_LOOKS));
+    tx.links().check_again_at(link.id, now.max(rested)).await
 }
 
 /// Has the forge shown how a build stands, in the caller's transaction.
