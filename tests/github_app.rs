@@ -136,6 +136,39 @@ async fn a_push_becomes_an_image_through_a_github_app() -> Result<()> {
     Ok(())
 }
 
+/// The App's owner makes a new key and webhook secret at GitHub, because somebody may know the old ones.
+#[tokio::test]
+async fn a_new_key_and_webhook_secret_are_taken_over_once_github_accepts_them() -> Result<()> {
+    let (world, app) = linked_through_an_app().await?;
+    let linked = built_through_the_app(&world).await?;
+    let old_key = app.private_key();
+    app.replace_secrets("a webhook secret, made anew").await?;
+
+    let page = world.person.open("/admin/source-providers/github").await?;
+    let form = page.form("form[action='/admin/source-providers/github/app/secrets']")?;
+    let replaced = async |key: &str, secret: &str| -> Result<Page> {
+        let form = form.clone().set("private_key", key).set("webhook_secret", secret);
+        world.person.visitor.submit(&form).await
+    };
+    for (key, why) in [
+        (old_key.as_str(), "does not accept"),
+        ("no key at all", "cannot be used"),
+    ] {
+        let refused = replaced(key, "").await?.words();
+        assert!(
+            refused.contains("Nothing was replaced") && refused.contains(why),
+            "{refused}"
+        );
+    }
+    let taken = replaced(&app.private_key(), &app.webhook_secret()).await?.words();
+    assert!(taken.contains("Replaced."), "{taken}");
+
+    linked.push_word("main", "signed anew").await?;
+    linked.succeeded(1).await?;
+    assert_eq!(linked.says("latest").await?, "signed anew");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_made_up_installation_id_changes_nothing() -> Result<()> {
     let (world, app) = linked_through_an_app().await?;

@@ -3,7 +3,9 @@
 //! Nothing about a provider's address is compiled in; what stands here is all there is. A client's secret
 //! is sealed, and leaves only through [`Forges::open_client_secret`].
 
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, Set};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::NotSet, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, Set,
+};
 use secrecy::SecretString;
 use slipway_types::{
     ForgeClientId, ForgeId, Timestamp,
@@ -276,6 +278,30 @@ impl Forges<'_> {
         };
         row.update(&self.0.conn).await?;
         Ok(id)
+    }
+
+    /// Gives a GitHub App another private key or webhook secret; what is `None` stays.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn set_app_secrets(
+        &self,
+        id: ForgeClientId,
+        private_key: Option<&SecretString>,
+        webhook_secret: Option<&SecretString>,
+    ) -> Result<(), StoreError> {
+        let sealed = |column, secret: Option<&SecretString>| match secret {
+            Some(secret) => Set(Some(self.0.seal(CLIENTS, column, id, secret))),
+            None => NotSet,
+        };
+        let row = client::ActiveModel {
+            id: Set(id.uuid()),
+            private_key_sealed: sealed(PRIVATE_KEY, private_key),
+            webhook_secret_sealed: sealed(WEBHOOK_SECRET, webhook_secret),
+            ..Default::default()
+        };
+        row.update(&self.0.conn).await?;
+        Ok(())
     }
 
     /// The GitHub App whose webhook comes to this path.

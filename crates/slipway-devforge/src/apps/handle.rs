@@ -9,7 +9,7 @@ use crate::error::{DevForgeError, Result};
 use crate::people::Kind;
 use crate::provider::Provider;
 use crate::repository::Repository;
-use crate::secrets::lock;
+use crate::secrets::{SecretKind, lock};
 
 /// What to register as a GitHub App, without a browser.
 #[derive(Debug, Clone)]
@@ -168,6 +168,27 @@ impl App {
     /// What its webhook signs with.
     pub fn webhook_secret(&self) -> String {
         self.record(|app| app.hook.secret.clone().unwrap_or_default())
+    }
+
+    /// Replaces its private key and its webhook's secret, as its owner does after they got known. The old ones end.
+    ///
+    /// # Errors
+    /// When no key can be made.
+    pub async fn replace_secrets(&self, webhook_secret: &str) -> Result<()> {
+        let pem = super::jwt::fresh_key().await?;
+        self.provider.forge.ledger.note(SecretKind::AppKey, &pem);
+        self.provider
+            .forge
+            .ledger
+            .note(SecretKind::HookSecret, webhook_secret);
+        let mut world = self.provider.forge.world();
+        for app in &mut world.side_mut(Kind::GitHub).github_apps {
+            if app.id == self.id {
+                app.pem.clone_from(&pem);
+                app.hook.secret = Some(webhook_secret.to_owned());
+            }
+        }
+        Ok(())
     }
 
     /// Has its webhook go elsewhere, as its owner may set it.

@@ -50,4 +50,22 @@ impl AuditTrail {
         let of = AuditOf::Namespace(namespace.id);
         Ok(self.store.audit().page(of, before, limit).await?)
     }
+
+    /// What was done anywhere here, the latest first, before `before`. For administrators.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`] for others.
+    pub async fn everything(
+        &self,
+        caller: &Caller,
+        before: Option<AuditId>,
+        limit: i64,
+    ) -> Result<Vec<Act>, ServiceError> {
+        self.access.administrator(caller)?;
+        Ok(self
+            .store
+            .audit()
+            .page(AuditOf::Everything, before, limit)
+            .await?)
+    }
 }

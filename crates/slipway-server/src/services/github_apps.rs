@@ -5,8 +5,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use slipway_forge::{AppError, AppManifest, ConvertedApp, ForgeConfig, fresh_state};
-use slipway_store::{AppAttempt, ForgeRecord, NewApp, Store};
+use secrecy::SecretString;
+use slipway_forge::{
+    AppConfig, AppError, AppManifest, ConvertedApp, ForgeConfig, GithubApp, HttpClient, connect, fresh_state,
+};
+use slipway_store::{AppAttempt, ForgeRecord, NewAct, NewApp, Store};
 use slipway_types::{
     Timestamp,
     forge::{ClientKind, ForgeKind},
@@ -168,11 +171,7 @@ impl GithubApps {
         let (connected, _) = self.forges.by_kind(record.id, ClientKind::App).await?;
         let redirect = self.config.callback_url(&record.fields.name);
         if let Some(app) = connected.app() {
-            match app.check().await {
-                Ok(()) => {}
-                Err(AppError::Forge(error)) => return Err(error.into()),
-                Err(error) => return Err(ServiceError::invalid("private_key", error.to_string())),
-            }
+            check(app).await?;
         }
         match connected.check_client(&redirect).await {
             Err(slipway_forge::OauthError::ClientRejected { forge }) => Err(ServiceError::invalid(
@@ -181,6 +180,61 @@ impl GithubApps {
             )),
             other => Ok(other?),
         }
+    }
+
+    /// Takes over a private key or a webhook secret that was made anew at GitHub; what is `None` stays. A key is tried
+    /// out first: one that GitHub does not accept would leave every build without its source.
+    ///
+    /// # Errors
+    /// [`ServiceError::Invalid`] for a key that GitHub does not accept, and where there is nothing to take over; what
+    /// kept GitHub from saying.
+    pub async fn replace_secrets(
+        &self,
+        caller: &Caller,
+        forge: &str,
+        private_key: Option<&SecretString>,
+        webhook_secret: Option<&SecretString>,
+    ) -> Result<(), ServiceError> {
+        self.access.administrator(caller)?;
+        if private_key.is_none() && webhook_secret.is_none() {
+            return Err(ServiceError::invalid(
+                "private_key",
+                "a new private key, a new webhook secret, or both",
+            ));
+        }
+        let record = self.github_record(forge).await?;
+        let client = self.store.forges().client_of(record.id, ClientKind::App).await?;
+        let there = client.and_then(|client| client.app.map(|app| (client.id, app)));
+        let (client, app) = there.ok_or(ServiceError::NotFound {
+            what: "the GitHub App",
+        })?;
+        if let Some(private_key) = private_key {
+            let config = ForgeConfig {
+                app: Some(AppConfig {
+                    app_id: app.app_id,
+                    page: app.page,
+                    private_key: private_key.clone(),
+                }),
+                ..bare(&record)
+            };
+            try_out(config, self.forges.http()).await?;
+        }
+        let tx = self.store.begin().await?;
+        tx.forges()
+            .set_app_secrets(client, private_key, webhook_secret)
+            .await?;
+        let detail = serde_json::json!({
+            "private_key": private_key.is_some(),
+            "webhook_secret": webhook_secret.is_some(),
+        });
+        tx.audit()
+            .record(&NewAct {
+                detail,
+                ..act(caller, "github_app.secrets_replaced", &record.fields.name)
+            })
+            .await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// A forge that can have an App, and has none.
@@ -203,6 +257,23 @@ impl GithubApps {
             .ok_or(ServiceError::NotFound {
                 what: "the source provider",
             })
+    }
+}
+
+/// Whether GitHub accepts the App's key.
+async fn check(app: &GithubApp) -> Result<(), ServiceError> {
+    match app.check().await {
+        Ok(()) => Ok(()),
+        Err(AppError::Forge(error)) => Err(error.into()),
+        Err(error) => Err(ServiceError::invalid("private_key", error.to_string())),
+    }
+}
+
+/// As [`check`], of an App as it would be.
+async fn try_out(config: ForgeConfig, http: HttpClient) -> Result<(), ServiceError> {
+    match connect(config, http).app() {
+        Some(app) => check(app).await,
+        None => Ok(()),
     }
 }
 

@@ -36,7 +36,7 @@ use crate::{
     failure::{self, Failure},
 };
 use pages::{
-    access_tokens, build_acts, builds, configure, github_app, hub, ledger, linked_accounts, live, log,
+    access_tokens, audit, build_acts, builds, configure, github_app, hub, ledger, linked_accounts, live, log,
     organizations, registries, report, repositories, security, setup, sign_in, source_providers, timeline,
     troubles, unlink, users,
 };
@@ -83,6 +83,7 @@ fn people() -> Router<App> {
         .route("/setup", get(setup::show).post(setup::create))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route("/sign-out", post(sign_in::sign_out))
+        .route("/settings/audit", get(audit::of_namespace))
         .route("/settings/security", get(security::show))
         .route("/settings/security/password", post(security::change_password))
         .route(
@@ -132,6 +133,11 @@ fn administration() -> Router<App> {
             get(github_app::created),
         )
         .route("/admin/source-providers/{forge}/app/test", post(github_app::test))
+        .route(
+            "/admin/source-providers/{forge}/app/secrets",
+            post(github_app::replace_secrets),
+        )
+        .route("/admin/audit", get(audit::of_everything))
         .route("/admin/registries", get(registries::show).post(registries::add))
         .route("/admin/users", get(users::show).post(users::create))
         .route("/admin/users/{user}", get(users::user))

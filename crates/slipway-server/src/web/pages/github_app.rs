@@ -1,10 +1,11 @@
-//! A source provider's GitHub App: created in one click, and tried out.
+//! A source provider's GitHub App: created in one click, tried out, and given other secrets.
 
 use axum::{
     Form,
     extract::{Path, Query, State},
     response::{IntoResponse, Response},
 };
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use super::{Done, Page, administration, frame, source_providers, to};
@@ -13,6 +14,7 @@ use crate::{
     failure::Failure,
     services::ServiceError,
     web::{
+        entered,
         headers::FormTargets,
         session::SignedIn,
         view::{Alert, Crumbs, Place, admin::GithubAppPage},
@@ -98,6 +100,43 @@ pub async fn created(
             let failure = Failure::from(error);
             failure.log();
             Alert::bad("No GitHub App was taken over.").line(failure.why)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    source_providers::with_alert(&app, &who, &forge, alert).await
+}
+
+/// What was made anew at GitHub; empty where it was not.
+#[derive(Debug, Deserialize)]
+pub struct Secrets {
+    #[serde(deserialize_with = "entered::secret")]
+    private_key: SecretString,
+    #[serde(deserialize_with = "entered::secret")]
+    webhook_secret: SecretString,
+}
+
+/// `POST /admin/source-providers/{forge}/app/secrets`
+///
+/// # Errors
+/// Forbidden, for those who do not administer.
+pub async fn replace_secrets(
+    State(app): State<App>,
+    who: SignedIn,
+    Path(forge): Path<String>,
+    Form(secrets): Form<Secrets>,
+) -> Result<Response, Failure> {
+    let given = |secret| Some(secret).filter(|secret: &&SecretString| !secret.expose_secret().is_empty());
+    let (key, secret) = (given(&secrets.private_key), given(&secrets.webhook_secret));
+    let replaced = app
+        .github_apps
+        .replace_secrets(&who.caller, &forge, key, secret)
+        .await;
+    let alert = match replaced {
+        Ok(()) => return Ok(to(&format!("/admin/source-providers/{forge}?done=app-secrets"))),
+        Err(ServiceError::Invalid { message, .. }) => Alert::bad("Nothing was replaced.").line(message),
+        Err(error @ ServiceError::Forge(_)) => {
+            Alert::bad("The provider could not be asked, so nothing was replaced.")
+                .line(Failure::from(error).why)
         }
         Err(error) => return Err(error.into()),
     };

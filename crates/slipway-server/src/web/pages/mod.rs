@@ -1,6 +1,7 @@
 //! The pages' handlers: parse, let a service authorise, call one service, render.
 
 pub mod access_tokens;
+pub mod audit;
 pub mod build_acts;
 pub mod builds;
 pub mod configure;
@@ -99,6 +100,7 @@ fn toast(done: &Done) -> Option<String> {
         "installed" => {
             "The provider shows this installation to the linked account; it is listed below.".to_owned()
         }
+        "app-secrets" => "Replaced. What is asked of GitHub from now on is signed by it.".to_owned(),
         "app-created" => "The GitHub App is created. Accounts can be linked through it now.".to_owned(),
         _ => return None,
     })
@@ -209,6 +211,7 @@ pub(super) fn own_settings(who: &SignedIn, here: &'static str) -> SideNav {
             "Linked accounts",
             format!("/settings/linked-accounts?namespace={name}"),
         ),
+        ("Audit trail", format!("/settings/audit?namespace={name}")),
     ];
     SideNav {
         label: "Settings",
@@ -224,6 +227,7 @@ pub(super) fn organization_settings(organization: &str, here: &'static str) -> S
             "Linked accounts",
             format!("/settings/linked-accounts?namespace={organization}"),
         ),
+        ("Audit trail", format!("/settings/audit?namespace={organization}")),
     ];
     SideNav {
         label: "Settings",
@@ -237,6 +241,7 @@ pub(super) fn administration(here: &'static str) -> SideNav {
         ("Users", "/admin/users".to_owned()),
         ("Source providers", "/admin/source-providers".to_owned()),
         ("Registries", "/admin/registries".to_owned()),
+        ("Audit trail", "/admin/audit".to_owned()),
         ("Check-list", "/setup".to_owned()),
     ];
     SideNav {

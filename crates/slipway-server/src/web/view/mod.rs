@@ -4,6 +4,7 @@
 //! `if` and `for`. Views know nothing of services; `pages/` fills them.
 
 pub mod admin;
+pub mod audit;
 pub mod builds;
 pub mod configure;
 pub mod health;

@@ -12,6 +12,7 @@ use slipway_server::web::{
             AppCard, GithubAppPage, ProviderRow, RegistriesPage, RegistryRow, SourceProviderPage,
             SourceProvidersPage, UserActs, UserPage, UserRow, UsersPage,
         },
+        audit::{AuditPage, AuditRow},
         builds::{Bar, BuildsPage, Chart, HistoryRow, QueueRow, SourceLine, TriggerChoice},
         configure::{
             Choice, ConfigurePage, ConfigureUnlinkedPage, Preview, PreviewRef, RuleError, RuleRow,
@@ -1123,8 +1124,8 @@ pub(super) fn github_app() -> String {
     })
 }
 
-pub(super) fn source_provider() -> String {
-    render(&SourceProviderPage {
+fn github_provider() -> SourceProviderPage {
+    SourceProviderPage {
         frame: frame("Add GitHub"),
         side: side(),
         crumbs: crumbs("Add GitHub"),
@@ -1148,6 +1149,30 @@ pub(super) fn source_provider() -> String {
             action: "/admin/source-providers/github/app".into(),
             fields: vec![Field::text("app_name", "GitHub App name").value("Slipway")],
         }),
+    }
+}
+
+pub(super) fn source_provider() -> String {
+    render(&github_provider())
+}
+
+pub(super) fn source_provider_app() -> String {
+    render(&SourceProviderPage {
+        action: "/admin/source-providers/github".into(),
+        app: Some(AppCard::There {
+            page: "https://github.com/apps/slipway".into(),
+            id: "424242".into(),
+            hook: CopyLine {
+                text: "https://slipway.example/hooks/apps/9f2c".into(),
+                what: "webhook address".into(),
+            },
+            test: act(
+                "/admin/source-providers/github/app/test",
+                "Test GitHub App",
+                "GitHub",
+            ),
+        }),
+        ..github_provider()
     })
 }
 
@@ -1174,6 +1199,43 @@ fn user_row() -> UserRow {
         state: Pill::new("ok", "check-circle", "Active"),
         since: ago(90_000),
     }
+}
+
+pub(super) fn audit() -> String {
+    let row = |actor: &str, address: &str, act: &str, object: &str, detail: &str| AuditRow {
+        when: ago(90),
+        actor: actor.into(),
+        address: address.into(),
+        act: act.into(),
+        object: object.into(),
+        detail: detail.into(),
+    };
+    render(&AuditPage {
+        frame: frame("Audit trail of acme"),
+        side: side(),
+        lead: "Who did what here, when and from where; also what Slipway repaired by itself.",
+        rows: vec![
+            row(
+                "slipway",
+                "",
+                "webhook.repaired",
+                "acme/app",
+                "reason: webhook_missing",
+            ),
+            row(
+                "dockhand",
+                "192.0.2.7",
+                "link.created",
+                "github",
+                "login: octocat",
+            ),
+        ],
+        pager: Pager {
+            shown: "2 acts".into(),
+            newest: None,
+            older: None,
+        },
+    })
 }
 
 pub(super) fn users() -> String {

@@ -30,7 +30,7 @@ snapshots! {
     preview source_results timeline
     linked_accounts unlink ledger replace_link
     access_tokens security organizations members
-    source_providers source_provider github_app registries users user
+    source_providers source_provider source_provider_app github_app registries users user audit
 }
 
 /// `default-src 'self'` without `unsafe-inline`: no inline style, script or handler, and nothing from elsewhere.

@@ -184,6 +184,33 @@ async fn an_administrator_lets_people_in_and_shuts_them_out() {
 }
 
 #[tokio::test]
+async fn what_was_done_is_read_by_owners_and_administrators() {
+    let site = Site::start().await;
+    let admin = site.administrator().await;
+    let page = admin.get("/organizations").await;
+    admin.submit(&page, "/organizations", &[("name", "acme")]).await;
+    let page = admin.get("/admin/users").await;
+    let new = [("name", "grace"), ("password", PASSWORD), ("role", "user")];
+    admin.submit(&page, "/admin/users", &new).await;
+
+    let of_acme = admin.get("/settings/audit?namespace=acme").await;
+    assert!(of_acme.body.contains("organization.created") && !of_acme.body.contains("user.created"));
+    let of_everything = admin.get("/admin/audit").await;
+    assert!(of_everything.body.contains("organization.created"));
+    assert!(of_everything.body.contains("user.created") && of_everything.body.contains("grace"));
+    assert!(!of_everything.body.contains(PASSWORD));
+
+    let grace = site.browser();
+    let page = grace.get("/sign-in").await;
+    let fields = [("user", "grace"), ("password", PASSWORD), ("next", "/")];
+    grace.submit(&page, "/sign-in", &fields).await;
+    assert_eq!(grace.get("/settings/audit").await.status, StatusCode::OK);
+    let of_others = grace.get("/settings/audit?namespace=acme").await;
+    assert_eq!(of_others.status, StatusCode::NOT_FOUND);
+    assert_eq!(grace.get("/admin/audit").await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
 async fn an_administrator_cannot_shut_themselves_out() {
     let site = Site::start().await;
     let admin = site.administrator().await;
