@@ -60,6 +60,18 @@ async fn state(world: &World, repository: &str) -> Result<(String, String)> {
     Ok((text(&found["state"]), text(&found["state_reason"])))
 }
 
+/// What the API says remains at GitHub out of reach.
+async fn remaining(world: &World) -> Result<Vec<String>> {
+    let list = world.api.get("/namespaces/ada/links").await?;
+    let items = list["items"].as_array().context("no list")?;
+    let github = items.iter().find(|linked| linked["forge"] == "github");
+    let left = github.context("no GitHub")?["remaining"].as_array();
+    let left = left.context("no list")?.iter();
+    let mut kinds: Vec<_> = left.filter_map(|left| left["kind"].as_str()).collect();
+    kinds.sort_unstable();
+    Ok(kinds.into_iter().map(str::to_owned).collect())
+}
+
 async fn page(world: &World) -> Result<slipway_testing::Page> {
     world.person.linked_accounts().await
 }
@@ -82,6 +94,11 @@ async fn access_that_an_organization_takes_away_blocks_its_builds_until_it_is_gi
     let (blocked, why) = state(&world, &linked.name).await?;
     assert_eq!(blocked, "blocked");
     assert!(why.starts_with("access revoked by organization"), "{why}");
+    assert_eq!(
+        remaining(&world).await?,
+        ["deploy_key", "webhook"],
+        "what was made there is out of reach"
+    );
     let builds = world.person.open(&format!("/{}/builds", linked.name)).await?;
     assert!(
         builds.words().contains("access revoked by organization"),
@@ -119,6 +136,7 @@ async fn access_that_an_organization_takes_away_blocks_its_builds_until_it_is_gi
     assert_eq!(link["health"], "healthy", "{link}");
     assert_eq!(reach(&world, "acme").await?, "granted");
     assert_eq!(state(&world, &linked.name).await?.0, "active");
+    assert!(remaining(&world).await?.is_empty());
     linked.succeeded(1).await?;
     assert_eq!(linked.says("latest").await?, "unheard");
     assert!(linked.source.hooks()[0].active, "the hook was switched on again");

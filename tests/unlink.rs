@@ -445,6 +445,23 @@ async fn revoked_at_the_provider_the_link_is_broken_and_a_fresh_one_mends_it() -
     );
     let page = world.person.linked_accounts().await?;
     assert!(page.words().contains("token_revoked"), "{}", page.words());
+    // The webhook is there still, and said to be; the key went with the token.
+    let place = format!(
+        "{}/{}/settings/hooks",
+        world.forge.github().web_url(),
+        linked.source.full_name()?
+    );
+    let hook = linked.source.hooks()[0].id.to_string();
+    let listed = serde_json::json!([{
+        "kind": "webhook", "source": linked.source.full_name()?, "id": hook, "address": place,
+    }]);
+    assert_eq!(remaining(&world, Kind::GitHub).await?, listed);
+    assert!(page.attributes("a[rel~='external']", "href").contains(&place));
+    assert!(
+        page.words().contains("What remains at GitHub"),
+        "{}",
+        page.words()
+    );
 
     let person = world.person.elsewhere().await?;
     let back = world
@@ -453,6 +470,7 @@ async fn revoked_at_the_provider_the_link_is_broken_and_a_fresh_one_mends_it() -
     person.visitor.open(&back).await?;
     world.settled().await?;
     assert_eq!(linked.source.hooks().len(), 1, "the webhook goes on");
+    assert_eq!(remaining(&world, Kind::GitHub).await?, serde_json::json!([]));
     let keys = linked.source.keys();
     assert!(
         keys.len() == 1 && keys[0].key != key,
@@ -461,6 +479,63 @@ async fn revoked_at_the_provider_the_link_is_broken_and_a_fresh_one_mends_it() -
     linked.push_word("main", "heard again").await?;
     world.settled().await?;
     assert_eq!(linked.says("latest").await?, "heard again");
+    Ok(())
+}
+
+/// What the API says remains at a provider out of reach.
+async fn remaining(world: &World, kind: Kind) -> Result<serde_json::Value> {
+    let list = world.api.get("/namespaces/ada/links").await?;
+    let all = list["items"].as_array().cloned().unwrap_or_default();
+    let found = all.iter().find(|linked| linked["forge"] == kind.as_str());
+    Ok(found
+        .map(|linked| linked["remaining"].clone())
+        .unwrap_or_default())
+}
+
+#[tokio::test]
+async fn revoked_at_bitbucket_webhook_and_key_remain_until_the_account_is_linked_and_unlinked_again()
+-> Result<()> {
+    let world = without_builder(&[Kind::Bitbucket]).await?;
+    let linked = world.repository(Kind::Bitbucket).create().await?;
+    assert_eq!(remaining(&world, Kind::Bitbucket).await?, serde_json::json!([]));
+    revoke_there(&world, Kind::Bitbucket)?;
+    let checked = world
+        .api
+        .post("/namespaces/ada/links/bitbucket/check", &serde_json::json!({}))
+        .await?;
+    assert_eq!(checked["health"], "broken", "{checked}");
+    let listed = remaining(&world, Kind::Bitbucket).await?;
+    let of = |kind: &str| {
+        let all = listed.as_array().into_iter().flatten();
+        let mut found = all.filter(|left| left["kind"] == kind);
+        let place = found.next().and_then(|left| left["address"].as_str());
+        place.filter(|_| found.next().is_none()).map(str::to_owned)
+    };
+    let web = format!(
+        "{}/{}",
+        world.forge.bitbucket().web_url(),
+        linked.source.full_name()?
+    );
+    assert_eq!(of("webhook"), Some(format!("{web}/admin/webhooks")), "{listed}");
+    assert_eq!(
+        of("deploy_key"),
+        Some(format!("{web}/admin/access-keys")),
+        "{listed}"
+    );
+    let shown = world.person.linked_accounts().await?;
+    let links = shown.attributes("a[rel~='external']", "href");
+    assert!(links.contains(&format!("{web}/admin/access-keys")), "{links:?}");
+
+    let person = world.person.elsewhere().await?;
+    let back = world
+        .granted(&person, Kind::Bitbucket, "ada", &world.account)
+        .await?;
+    person.visitor.open(&back).await?;
+    world.settled().await?;
+    assert_eq!(remaining(&world, Kind::Bitbucket).await?, serde_json::json!([]));
+    unlink_with(&world, Kind::Bitbucket, &[]).await?;
+    world.settled().await?;
+    assert!(linked.source.hooks().is_empty() && linked.source.keys().is_empty());
     Ok(())
 }
 

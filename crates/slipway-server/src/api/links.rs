@@ -30,6 +30,7 @@ use crate::{
     services::{
         ServiceError, health,
         links::{KeptToken as StoredKept, LinkedForge},
+        remaining::Remaining as StoredRemaining,
         unlinking::{UnlinkChoices, UnlinkPreview},
     },
 };
@@ -75,6 +76,8 @@ struct Linked {
     policy_urls: BTreeMap<String, String>,
     /// What is wrong with what is built through it.
     troubles: Vec<Trouble>,
+    /// What Slipway made at the provider and cannot reach any more, as access was revoked there.
+    remaining: Vec<Remaining>,
     /// The scopes that were granted.
     scopes: Vec<String>,
     /// How many configurations build through it.
@@ -137,6 +140,30 @@ impl From<health::Trouble> for Trouble {
             fix: health::fix(trouble.reason),
             repairing: trouble.repairing,
             repaired_at: trouble.repaired_at.map(Time),
+        }
+    }
+}
+
+/// A webhook or a deploy key that Slipway made, and cannot reach: a fresh link does, or somebody removes it by hand.
+#[derive(Debug, Serialize, ToSchema)]
+struct Remaining {
+    /// `webhook` or `deploy_key`.
+    kind: &'static str,
+    /// `owner/name`, at the provider.
+    source: String,
+    /// The provider's id of it.
+    id: String,
+    /// The provider's page where it is removed by hand.
+    address: String,
+}
+
+impl From<StoredRemaining> for Remaining {
+    fn from(remaining: StoredRemaining) -> Self {
+        Self {
+            kind: remaining.kind.as_str(),
+            source: remaining.source.full_name(),
+            id: remaining.remote_id,
+            address: remaining.place,
         }
     }
 }
@@ -245,6 +272,7 @@ impl From<LinkedForge> for Linked {
                 .map(|(name, url)| (name, url.into()))
                 .collect(),
             troubles: linked.troubles.into_iter().map(Trouble::from).collect(),
+            remaining: linked.remaining.into_iter().map(Remaining::from).collect(),
             scopes: linked.scopes,
             configurations: linked.configurations,
         }

@@ -13,6 +13,7 @@ use super::{
     Access, Caller, ServiceError,
     forges::Forges,
     health::{self, Trouble},
+    remaining::{self, Remaining},
 };
 
 /// A namespace's links.
@@ -38,6 +39,8 @@ pub struct LinkedForge {
     pub link: Option<Link>,
     /// What is wrong with what is built through it.
     pub troubles: Vec<Trouble>,
+    /// What Slipway made at the provider and cannot reach any more.
+    pub remaining: Vec<Remaining>,
     /// The last one that was taken apart, for its ledger.
     pub unlinked: Option<Link>,
     /// Refresh tokens that are kept, of links that were taken apart, until it is proven that the access is gone.
@@ -126,6 +129,10 @@ impl Links {
                 None => None,
             };
             let app = connected.as_ref().and_then(|forge| forge.app());
+            let remaining = match link {
+                Some(link) => remaining::of_link(&self.store, link, &forge, connected.as_deref()).await?,
+                None => Vec::new(),
+            };
             let refusing = owners.iter().filter(|owner| is_refusing(owner));
             overview.push(LinkedForge {
                 through: of_link.map(|client| client.kind),
@@ -140,6 +147,7 @@ impl Links {
                     .collect(),
                 link: link.cloned().map(|link| health::effective(link, &troubles)),
                 troubles,
+                remaining,
                 unlinked: unlinked.cloned(),
                 kept: kept(&proofs, links.iter().filter(here)),
                 owners,

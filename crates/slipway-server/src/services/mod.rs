@@ -35,6 +35,7 @@ mod plan;
 pub mod queue;
 mod reach;
 pub mod registries;
+pub mod remaining;
 pub mod repositories;
 mod resources;
 pub mod retry;

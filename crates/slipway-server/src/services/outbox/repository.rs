@@ -8,7 +8,7 @@ use slipway_forge::{Forge, ForgeError, RemoteRepositoryId, Repository, Repositor
 use slipway_store::{Link, NewAct, OutboxRow, Resource, SourceRepository, StoreError, Tx};
 use slipway_types::{
     CredentialId,
-    forge::{ForgeKind, HealthReason, ResourceKind, SourceState},
+    forge::{HealthReason, ResourceKind, SourceState},
 };
 
 use super::{OutboxWorker, Trouble};
@@ -17,6 +17,7 @@ use crate::{
     services::{
         linked_forges::facts,
         reach::{self, SLIPWAY},
+        remaining,
         resources::ResourceStep,
     },
 };
@@ -194,7 +195,7 @@ pub(super) async fn left_behind(worker: &OutboxWorker, row: &OutboxRow, why: &st
     };
     let source = worker.store.source_repositories().get(resource.source).await?;
     let forge = worker.store.forges().find(source.forge).await?;
-    let place = by_hand(
+    let place = remaining::by_hand(
         forge.map(|forge| forge.fields.kind),
         &source.facts.web_url,
         resource.kind,
@@ -207,15 +208,4 @@ pub(super) async fn left_behind(worker: &OutboxWorker, row: &OutboxRow, why: &st
     tx.outbox().give_up(row.id, &detail).await?;
     tx.outbox().hasten(resource.link).await?;
     tx.commit().await
-}
-
-/// The provider's page where hooks or keys of a repository are removed.
-fn by_hand(forge: Option<ForgeKind>, web_url: &str, kind: ResourceKind) -> String {
-    let page = match (forge, kind) {
-        (Some(ForgeKind::Bitbucket), ResourceKind::Webhook) => "admin/webhooks",
-        (Some(ForgeKind::Bitbucket), ResourceKind::DeployKey) => "admin/access-keys",
-        (_, ResourceKind::Webhook) => "settings/hooks",
-        (_, ResourceKind::DeployKey) => "settings/keys",
-    };
-    format!("{}/{page}", web_url.trim_end_matches('/'))
 }

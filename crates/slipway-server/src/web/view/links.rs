@@ -65,6 +65,8 @@ pub struct ForgeCard {
     pub groups_title: &'static str,
     /// What is wrong with repositories that are built through it.
     pub troubles: Vec<TroubleBox>,
+    /// What remains at the provider out of reach.
+    pub remaining: Vec<RemainingRow>,
     /// Organizations or workspaces of the account.
     pub groups: Vec<GroupRow>,
     /// Where an organization is checked by its name; none for those who may not, and while nothing is linked.
@@ -73,6 +75,17 @@ pub struct ForgeCard {
     pub intro: String,
     /// Whether something is broken.
     pub broken: bool,
+}
+
+/// A webhook or a deploy key that Slipway made, and cannot reach.
+#[derive(Debug, Clone)]
+pub struct RemainingRow {
+    /// "Webhook 448120931".
+    pub what: String,
+    /// The source repository.
+    pub source: String,
+    /// The provider's page where it is removed by hand.
+    pub place: String,
 }
 
 /// An organization or a workspace of the linked account.

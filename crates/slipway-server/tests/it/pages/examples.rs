@@ -21,8 +21,8 @@ use slipway_server::web::{
         health::TroubleBox,
         hub::{Attention, MyHubPage, NewRepositoryPage, NowRow, RepositoryRow},
         links::{
-            AccessCard, ByName, ForgeCard, GroupRow, LedgerPage, LinkedAccountsPage, ReplaceLinkPage,
-            UnlinkPage, UnlinkRow,
+            AccessCard, ByName, ForgeCard, GroupRow, LedgerPage, LinkedAccountsPage, RemainingRow,
+            ReplaceLinkPage, UnlinkPage, UnlinkRow,
         },
         report::{BuildReportPage, LogLine, LogView, PhaseView, StepView, TagState},
         repository::{RecentRow, RepositoryPage, RepositorySettingsPage, TagRow},
@@ -880,6 +880,11 @@ pub(super) fn linked_accounts() -> String {
                 verified: Some(ago(120)),
                 groups_title: "Organizations",
                 troubles: vec![trouble()],
+                remaining: vec![RemainingRow {
+                    what: "Webhook 448120931".into(),
+                    source: "acme/checkout-api".into(),
+                    place: "https://github.com/acme/checkout-api/settings/hooks".into(),
+                }],
                 groups: vec![GroupRow {
                     name: "northwind".into(),
                     state: Pill::new("bad", "lock", "Not granted"),
@@ -932,6 +937,7 @@ pub(super) fn linked_accounts() -> String {
                 verified: None,
                 groups_title: "Workspaces",
                 troubles: Vec::new(),
+                remaining: Vec::new(),
                 groups: Vec::new(),
                 by_name: None,
                 intro: "You go to Bitbucket’s Grant access page and come back.".into(),

@@ -3,7 +3,7 @@
 use slipway_store::Link;
 use slipway_types::{
     SlugName, Timestamp,
-    forge::{ClientKind, ForgeKind, Health, LinkState},
+    forge::{ClientKind, ForgeKind, Health, LinkState, ResourceKind},
 };
 
 use super::groups;
@@ -11,13 +11,14 @@ use crate::{
     services::{
         health::fix,
         links::{KeptToken, LinkedForge},
+        remaining::Remaining,
     },
     web::{
         pages::{act, ledger, troubles::boxes},
         session::SignedIn,
         view::{
             Act, Alert, Pill,
-            links::{ByName, ForgeCard},
+            links::{ByName, ForgeCard, RemainingRow},
         },
         words,
     },
@@ -106,6 +107,7 @@ pub(super) fn card(who: &SignedIn, namespace: &SlugName, linked: &LinkedForge, o
             namespace,
             in_use.map_or(&[][..], |_| linked.troubles.as_slice()),
         ),
+        remaining: linked.remaining.iter().map(left).collect(),
         groups: linked
             .owners
             .iter()
@@ -172,6 +174,19 @@ fn keeping(
     );
     let place = ledger::place(namespace, &fields.name, kept.link.id);
     (text, owner.then_some(place))
+}
+
+/// Something that remains at the provider out of reach.
+fn left(remaining: &Remaining) -> RemainingRow {
+    let what = match remaining.kind {
+        ResourceKind::Webhook => "Webhook",
+        ResourceKind::DeployKey => "Deploy key",
+    };
+    RemainingRow {
+        what: format!("{what} {}", remaining.remote_id),
+        source: remaining.source.full_name(),
+        place: remaining.place.clone(),
+    }
 }
 
 fn state(link: Option<&Link>) -> Pill {
