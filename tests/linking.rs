@@ -442,6 +442,68 @@ async fn linking_one_account_everywhere_and_again_never_costs_a_deploy_key() -> 
     Ok(())
 }
 
+/// The card of a provider on the page of an organization's linked accounts, and what the API says of whose account it is.
+async fn whose(world: &World, namespace: &str) -> Result<(String, serde_json::Value)> {
+    let page = world
+        .person
+        .open(&format!("/settings/linked-accounts?namespace={namespace}"))
+        .await?;
+    let card = page.texts("article[aria-labelledby='github']").concat();
+    let list = world.api.get(&format!("/namespaces/{namespace}/links")).await?;
+    let items = list["items"].as_array().context("no list")?;
+    let github = items.iter().find(|linked| linked["forge"] == "github");
+    Ok((card, github.context("no GitHub")?["personal_account"].clone()))
+}
+
+#[tokio::test]
+async fn an_organization_is_warned_of_a_persons_own_account_and_not_of_a_service_account() -> Result<()> {
+    let world = World::of(SLIPWAY)
+        .linked(&[Kind::GitHub])
+        .option("--slots", "0")
+        .start()
+        .await?;
+    let github = world.forge.github();
+    let service = Account::new("acme-builds", "the services password");
+    github.create_user(&service.login, "Acme Builds", service.password.expose_secret())?;
+    world
+        .api
+        .post("/organizations", &serde_json::json!({ "name": "acme" }))
+        .await?;
+    let link = async |person: &Person, namespace: &str, account: &Account| {
+        let back = world.granted(person, Kind::GitHub, namespace, account).await?;
+        person.visitor.open(&back).await
+    };
+    let ada = world.person.elsewhere().await?;
+    link(&ada, "acme", &world.account).await?;
+    let (card, personal) = whose(&world, "acme").await?;
+    assert!(
+        card.contains("ada is ada’s own account.") && card.contains("break when ada leaves"),
+        "{card}"
+    );
+    assert_eq!(personal, serde_json::json!({ "user": "ada" }));
+    let (card, personal) = whose(&world, "ada").await?;
+    assert!(!card.contains("own account") && personal.is_null(), "{card}");
+
+    // Another account is asked about first.
+    let asked = link(&ada, "acme", &service).await?;
+    let yes = asked.form("form[action$='/answer']")?.set("replace", "yes");
+    ada.visitor.submit(&yes).await?.ok()?;
+    let (card, personal) = whose(&world, "acme").await?;
+    assert!(
+        card.contains("acme-builds") && !card.contains("own account"),
+        "{card}"
+    );
+    assert!(personal.is_null());
+
+    // A stranger's namespace uses the same account: it is a person's, who is not named.
+    let [bob] = people(&world, ["bob"]).await?;
+    link(&bob, "bob", &service).await?;
+    let (card, personal) = whose(&world, "acme").await?;
+    assert!(card.contains("acme-builds is a person’s own account."), "{card}");
+    assert_eq!(personal, serde_json::json!({ "user": null }));
+    Ok(())
+}
+
 /// More people, each in a browser of their own.
 pub(crate) async fn people<const N: usize>(world: &World, names: [&str; N]) -> Result<[Person; N]> {
     let mut people = names.map(|name| {

@@ -162,6 +162,18 @@ impl Links<'_> {
         self.list(query.order_by_asc(entity::Column::Id)).await
     }
 
+    /// All links in use of one account at a forge, whatever they go through.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn of_account(&self, forge: ForgeId, account_id: &str) -> Result<Vec<Link>, StoreError> {
+        let query = entity::Entity::find()
+            .filter(entity::Column::ForgeId.eq(forge.uuid()))
+            .filter(entity::Column::AccountId.eq(account_id))
+            .filter(entity::Column::State.eq(LinkState::Linked.as_str()));
+        self.list(query.order_by_asc(entity::Column::Id)).await
+    }
+
     /// How many links in use share a credential.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ use crate::{
     failure::Failure,
     services::{
         ServiceError, health,
-        links::{KeptToken as StoredKept, LinkedForge},
+        links::{KeptToken as StoredKept, LinkedForge, Personal},
         remaining::Remaining as StoredRemaining,
         unlinking::{UnlinkChoices, UnlinkPreview},
     },
@@ -74,6 +74,9 @@ struct Linked {
     authorizations_url: Option<String>,
     /// Where the owners of organizations that did not let the link in decide that, by their names.
     policy_urls: BTreeMap<String, String>,
+    /// Set where an organization's account is a person's own, as it is also linked for that person's namespace: builds break
+    /// when they leave, and the organization can reach what they can. Null for a service account.
+    personal_account: Option<PersonalAccount>,
     /// What is wrong with what is built through it.
     troubles: Vec<Trouble>,
     /// What Slipway made at the provider and cannot reach any more, as access was revoked there.
@@ -140,6 +143,21 @@ impl From<health::Trouble> for Trouble {
             fix: health::fix(trouble.reason),
             repairing: trouble.repairing,
             repaired_at: trouble.repaired_at.map(Time),
+        }
+    }
+}
+
+/// A person whose own account is linked for an organization.
+#[derive(Debug, Serialize, ToSchema)]
+struct PersonalAccount {
+    /// Who; null where they do not belong to the organization.
+    user: Option<String>,
+}
+
+impl From<Personal> for PersonalAccount {
+    fn from(personal: Personal) -> Self {
+        Self {
+            user: personal.user.map(|user| user.to_string()),
         }
     }
 }
@@ -271,6 +289,7 @@ impl From<LinkedForge> for Linked {
                 .into_iter()
                 .map(|(name, url)| (name, url.into()))
                 .collect(),
+            personal_account: linked.personal.map(PersonalAccount::from),
             troubles: linked.troubles.into_iter().map(Trouble::from).collect(),
             remaining: linked.remaining.into_iter().map(Remaining::from).collect(),
             scopes: linked.scopes,

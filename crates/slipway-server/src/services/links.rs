@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use slipway_store::{AccessProof, ForgeRecord, Link, LinkOwner, Store};
+use slipway_store::{AccessProof, ForgeRecord, Link, LinkOwner, Namespace, Store};
 use slipway_types::{
     SlugName,
     forge::{ClientKind, Health, LinkState, OwnerReach},
@@ -39,6 +39,8 @@ pub struct LinkedForge {
     pub link: Option<Link>,
     /// What is wrong with what is built through it.
     pub troubles: Vec<Trouble>,
+    /// The person whose own account it is, though it is linked for an organization.
+    pub personal: Option<Personal>,
     /// What Slipway made at the provider and cannot reach any more.
     pub remaining: Vec<Remaining>,
     /// The last one that was taken apart, for its ledger.
@@ -57,6 +59,17 @@ pub struct LinkedForge {
     pub authorizations_url: Option<Url>,
     /// Where the owners of organizations that did not let the link in decide that, by their names.
     pub policy_urls: BTreeMap<String, Url>,
+}
+
+/// A person whose own account is linked for an organization (linked-accounts.md, "Service accounts").
+///
+/// What can be known of an account is who uses it: it is a person's own where it is also linked, now, for a user's own
+/// namespace at the same forge, through whatever client. An account that only organizations use is taken for a service
+/// account.
+#[derive(Debug, Clone)]
+pub struct Personal {
+    /// Who: told to an organization of its own people only, never of strangers.
+    pub user: Option<SlugName>,
 }
 
 /// A refresh token that is kept until it is proven that the access is gone.
@@ -147,6 +160,10 @@ impl Links {
                     .collect(),
                 link: link.cloned().map(|link| health::effective(link, &troubles)),
                 troubles,
+                personal: match link {
+                    Some(link) => self.personal(&namespace, link).await?,
+                    None => None,
+                },
                 remaining,
                 unlinked: unlinked.cloned(),
                 kept: kept(&proofs, links.iter().filter(here)),
@@ -166,6 +183,35 @@ impl Links {
             });
         }
         Ok(overview)
+    }
+
+    /// Whose own account it is that an organization's link uses.
+    async fn personal(
+        &self,
+        organization: &Namespace,
+        link: &Link,
+    ) -> Result<Option<Personal>, ServiceError> {
+        if organization.user.is_some() || link.state != LinkState::Linked {
+            return Ok(None);
+        }
+        let mut found = None;
+        for other in self
+            .store
+            .links()
+            .of_account(link.forge, &link.account_id)
+            .await?
+        {
+            let namespace = self.store.namespaces().find(other.namespace).await?;
+            let Some((own, user)) = namespace.and_then(|own| own.user.map(|user| (own, user))) else {
+                continue;
+            };
+            let role = self.store.namespaces().role_of(user, organization.id).await?;
+            if role.is_some() {
+                return Ok(Some(Personal { user: Some(own.name) }));
+            }
+            found = Some(Personal { user: None });
+        }
+        Ok(found)
     }
 
     /// Links of all the caller's namespaces that do not work as they should.

@@ -180,6 +180,7 @@ CREATE TABLE links (
 );
 CREATE UNIQUE INDEX links_one_per_forge ON links (namespace_id, forge_id) WHERE state = 'linked';
 CREATE INDEX links_by_credential ON links (credential_id);
+CREATE INDEX links_by_account ON links (forge_id, account_id) WHERE state = 'linked';
 CREATE INDEX links_to_check ON links (next_check_at) WHERE state = 'linked';
 
 -- The single-use `state` of an authorization, and, while another account than before waits for a person's

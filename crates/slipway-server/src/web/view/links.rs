@@ -45,6 +45,8 @@ pub struct ForgeCard {
     pub alert: Option<Alert>,
     /// The stable reason for that.
     pub reason: String,
+    /// That the account is a person's own, and what follows.
+    pub personal: Option<Alert>,
     /// *Link provider* or *Link again*.
     pub link: Option<Act>,
     /// Linking through the client that is not offered first.

@@ -859,6 +859,11 @@ pub(super) fn linked_accounts() -> String {
                 state: words::health(Health::NeedsAttention),
                 alert: Some(Alert::warn("The link has too few rights.").fix("Link again", "#")),
                 reason: "scopes_missing".into(),
+                personal: Some(
+                    Alert::warn("ops-builder is dockhand’s own account.")
+                        .line("Builds of acme break when dockhand leaves.")
+                        .fix("Use a service account", "#service-account"),
+                ),
                 link: Some(act(
                     "/settings/linked-accounts/github/link",
                     "Link again",
@@ -919,6 +924,7 @@ pub(super) fn linked_accounts() -> String {
                 state: Pill::new("todo", "todo", "Not linked"),
                 alert: None,
                 reason: String::new(),
+                personal: None,
                 link: Some(act(
                     "/settings/linked-accounts/bitbucket/link",
                     "Link provider",

@@ -10,7 +10,7 @@ use super::groups;
 use crate::{
     services::{
         health::fix,
-        links::{KeptToken, LinkedForge},
+        links::{KeptToken, LinkedForge, Personal},
         remaining::Remaining,
     },
     web::{
@@ -64,6 +64,8 @@ pub(super) fn card(who: &SignedIn, namespace: &SlugName, linked: &LinkedForge, o
             .and_then(|link| link.health_reason)
             .map(|r| r.to_string())
             .unwrap_or_default(),
+        personal: (in_use.zip(linked.personal.as_ref()))
+            .map(|(link, personal)| own_account(namespace, link, personal)),
         link: match in_use {
             None if may_link => Some(button(
                 who,
@@ -155,6 +157,21 @@ fn through(client: Option<ClientKind>, mut act: Act) -> Act {
     act.fields
         .extend(client.map(|client| ("client", client.as_str().to_owned())));
     act
+}
+
+/// That an organization's account is a person's own, and what follows.
+fn own_account(organization: &SlugName, link: &Link, personal: &Personal) -> Alert {
+    let account = &link.login;
+    let (whose, who) = match &personal.user {
+        Some(user) => (format!("{user}’s own account"), user.to_string()),
+        None => ("a person’s own account".to_owned(), "that person".to_owned()),
+    };
+    Alert::warn(format!("{account} is {whose}."))
+        .line(format!(
+            "Builds of {organization} break when {who} leaves or revokes the access, and {organization} can reach whatever \
+             {account} can: {who}’s own projects, too. Link a service account instead; configurations stay."
+        ))
+        .fix("Use a service account", "#service-account")
 }
 
 /// That a token is kept of an account that was unlinked, why and until when; and, for owners, where that is settled.
