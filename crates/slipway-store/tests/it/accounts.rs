@@ -22,7 +22,7 @@ fn slug(name: &str) -> SlugName {
     name.parse().unwrap()
 }
 
-async fn user(tx: &Tx, name: &str) -> (UserId, NamespaceId) {
+pub(crate) async fn user(tx: &Tx, name: &str) -> (UserId, NamespaceId) {
     let name = slug(name);
     let new = NewUser {
         name: &name,
@@ -50,7 +50,7 @@ async fn session(tx: &Tx, of: UserId, hash: &str, expires_at: Timestamp) -> Sess
     tx.sessions().insert(&new).await.unwrap()
 }
 
-async fn forge(tx: &Tx) -> ForgeId {
+pub(crate) async fn forge(tx: &Tx) -> ForgeId {
     let fields = ForgeFields {
         kind: ForgeKind::Github,
         name: "github".to_owned(),
@@ -84,7 +84,7 @@ fn octo() -> CredentialOf {
     }
 }
 
-async fn link(tx: &Tx, namespace: NamespaceId, forge: ForgeId, by: UserId) -> LinkId {
+pub(crate) async fn link(tx: &Tx, namespace: NamespaceId, forge: ForgeId, by: UserId) -> LinkId {
     let client = tx
         .forges()
         .client_of(forge, ClientKind::Oauth)
