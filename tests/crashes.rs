@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, path::Path};
 
 use anyhow::Result;
-use slipway_testing::chaos::{self, Act};
+use slipway_testing::{
+    Kind,
+    chaos::{self, Act},
+};
 
 use crate::SLIPWAY;
 
@@ -31,6 +34,16 @@ async fn dying_while_an_account_is_shared_or_declined_leaves_no_token_behind() -
 #[tokio::test]
 async fn dying_at_any_step_of_configuring_leaves_one_hook_and_one_key() -> Result<()> {
     survives(&[Act::Configure]).await
+}
+
+#[tokio::test]
+async fn dying_while_a_webhooks_secret_is_exchanged_loses_no_delivery() -> Result<()> {
+    survives(&[Act::Rotate(Kind::GitHub), Act::Rotate(Kind::Bitbucket)]).await
+}
+
+#[tokio::test]
+async fn dying_while_hook_and_key_are_repaired_leaves_one_of_each() -> Result<()> {
+    survives(&[Act::Repair(Kind::GitHub), Act::Repair(Kind::Bitbucket)]).await
 }
 
 #[tokio::test]

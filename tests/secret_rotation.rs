@@ -18,14 +18,6 @@ async fn both(world: &World) -> Result<Vec<Linked<'_>>> {
     Ok(both)
 }
 
-fn secret(linked: &Linked<'_>) -> Result<String> {
-    let hooks = linked.source.hooks();
-    hooks
-        .first()
-        .and_then(|hook| hook.secret.clone())
-        .context("no hook with a secret")
-}
-
 async fn webhook(world: &World, linked: &Linked<'_>) -> Result<Value> {
     let path = format!("/repositories/{}/configuration", linked.name);
     Ok(world.api.get(&path).await?["webhook"].take())
@@ -35,7 +27,7 @@ async fn webhook(world: &World, linked: &Linked<'_>) -> Result<Value> {
 async fn exchanged(world: &World, linked: &Linked<'_>, before: &str) -> Result<()> {
     until("the provider has the new secret", async || {
         let known = webhook(world, linked).await?["secret_exchange"] == "settled";
-        Ok((known && secret(linked)? != before).then_some(()))
+        Ok((known && linked.hook_secret()? != before).then_some(()))
     })
     .await
 }
@@ -64,7 +56,7 @@ async fn last_build_is_of(linked: &Linked<'_>, commit: &str) -> Result<()> {
 async fn no_delivery_is_lost_while_a_secret_is_exchanged() -> Result<()> {
     let world = World::of(SLIPWAY).option("--slots", "0").start().await?;
     for linked in both(&world).await? {
-        let before = secret(&linked)?;
+        let before = linked.hook_secret()?;
         linked.push_word("main", "before").await?;
 
         world.forge.deliveries().pause();
@@ -106,7 +98,7 @@ async fn no_delivery_is_lost_while_a_secret_is_exchanged() -> Result<()> {
 async fn an_exchange_goes_on_after_a_crash() -> Result<()> {
     let world = World::of(SLIPWAY).option("--slots", "0").start().await?;
     for linked in both(&world).await? {
-        let before = secret(&linked)?;
+        let before = linked.hook_secret()?;
         let page = world
             .person
             .open(&format!("/{}/builds/configure", linked.name))

@@ -1,7 +1,7 @@
 //! Fault points: named moments at which a test has the process die, as by `kill -9`.
 //!
 //! One stands before and after each outer call and each commit of what must survive a crash: linking, making and
-//! removing webhooks and keys, refreshing, unlinking. `scripts/chaos link` dies at every one of them, starts
+//! removing webhooks and keys, exchanging their secrets, repairing, refreshing, unlinking. `scripts/chaos link` dies at every one of them, starts
 //! again, and compares what Slipway says with what the provider holds.
 //!
 //! They are compiled in always, and do nothing unless the environment of `slipway serve` names one
@@ -71,6 +71,14 @@ steps! {
     KEY_CREATE = "key.create";
     /// Commit: it is there.
     KEY_CREATED = "key.created";
+    /// Commit: a webhook is to get another secret.
+    ROTATE = "rotate.decide";
+    /// Call: the provider gets it.
+    ROTATE_TELL = "rotate.call";
+    /// Commit: the provider has it.
+    ROTATED = "rotate.settle";
+    /// Commit: a webhook or a key that got lost is to be made again.
+    REPAIR = "repair.decide";
     /// Commit: which process refreshes a token.
     REFRESH_CLAIM = "refresh.claim";
     /// Call: the refresh token for new tokens.

@@ -277,6 +277,16 @@ impl Linked<'_> {
         Ok(())
     }
 
+    /// What its webhook signs with, as the provider keeps it.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn hook_secret(&self) -> Result<String> {
+        let hooks = self.source.hooks();
+        let secret = hooks.first().and_then(|hook| hook.secret.clone());
+        secret.context("no hook with a secret")
+    }
+
     /// All its builds, oldest first.
     ///
     /// # Errors

@@ -13,7 +13,10 @@ use slipway_types::{
 };
 
 use super::{Configuring, about};
-use crate::services::{Caller, ServiceError, resources};
+use crate::{
+    fault,
+    services::{Caller, ServiceError, resources},
+};
 
 impl Configuring {
     /// *Rotate secret*. While an exchange is under way, it is only tried again at the provider.
@@ -62,7 +65,9 @@ impl Configuring {
                 &source.full_name(),
             ))
             .await?;
+        fault::ROTATE.before();
         tx.commit().await?;
+        fault::ROTATE.after();
         self.outbox.up();
         Ok(())
     }

@@ -27,14 +27,17 @@ use url::Url;
 pub use troubles::{Trouble, Troubled, fix};
 pub(super) use troubles::{effective, of_link, troubles};
 
-use super::{
-    Access, Caller, ServiceError, act,
-    config::Config,
-    forges::{Forges, NoToken, scopes_of},
-    linking::health,
-    links::NO_LINK,
-    resources,
-    wake::Wake,
+use crate::{
+    fault,
+    services::{
+        Access, Caller, ServiceError, act,
+        config::Config,
+        forges::{Forges, NoToken, scopes_of},
+        linking::health,
+        links::NO_LINK,
+        resources,
+        wake::Wake,
+    },
 };
 
 /// How often a link is asked about at most by itself.
@@ -149,7 +152,9 @@ impl HealthCheck {
                 ..act(caller, "repair.asked", &name)
             })
             .await?;
+        fault::REPAIR.before();
         tx.commit().await?;
+        fault::REPAIR.after();
         self.outbox.up();
         Ok(())
     }

@@ -17,7 +17,10 @@ use slipway_types::{
 use url::Url;
 
 use super::HealthCheck;
-use crate::services::{ServiceError, forges::NoToken, linked_forges::facts, reach, resources};
+use crate::{
+    fault,
+    services::{ServiceError, forges::NoToken, linked_forges::facts, reach, resources},
+};
 
 /// What could not be made is tried again by itself so often: somebody may have given the account the right meanwhile.
 const TRY_AGAIN: Duration = Duration::from_hours(1);
@@ -152,6 +155,10 @@ impl HealthCheck {
         {
             tracing::info!(resource = %resource.id, source = %source.id, %reason, "repairing what we made at the provider");
             resources::repair(&tx, link, source, resource).await?;
+            fault::REPAIR.before();
+            tx.commit().await?;
+            fault::REPAIR.after();
+            return Ok(());
         }
         Ok(tx.commit().await?)
     }

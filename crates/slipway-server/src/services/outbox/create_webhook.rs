@@ -38,7 +38,8 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
         secret: &secrets.current,
     };
     let place = repository::go(worker, &resource).await?;
-    let remote = match make(&place, resource.remote_id.as_deref(), spec).await {
+    let made = make(&place, resource.remote_id.as_deref(), spec, fault::HOOK_CREATE).await;
+    let remote = match made {
         Ok(remote) => remote,
         Err(error) => return Err(repository::failed_at(worker, &place, error).await),
     };
@@ -84,11 +85,13 @@ async fn try_out(place: &Place, hook: &RemoteHookId) {
     }
 }
 
-/// Looks for ours by recorded id, then by its exact address, and makes it only then.
+/// Looks for ours by recorded id, then by its exact address, and makes it only then. `step` is what setting or making it
+/// is.
 pub(super) async fn make(
     place: &Place,
     recorded: Option<&str>,
     spec: HookSpec<'_>,
+    step: fault::Step,
 ) -> Result<RemoteHookId, ForgeError> {
     let Place {
         forge,
@@ -112,13 +115,13 @@ pub(super) async fn make(
             .into_iter()
             .find(|hook| hook.url == spec.url.as_str()),
     };
-    fault::HOOK_CREATE.before();
+    step.before();
     let hook = match ours {
         // Its secret cannot be read back: it is set again.
         Some(hook) => forge.update_hook(token, at, &hook.id, spec).await,
         None => forge.create_hook(token, at, spec).await,
     };
-    fault::HOOK_CREATE.after();
+    step.after();
     Ok(hook?.id)
 }
 

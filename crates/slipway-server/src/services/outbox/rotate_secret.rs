@@ -7,6 +7,7 @@ use slipway_store::{OutboxRow, Rotation};
 use slipway_types::{Timestamp, forge::ResourceState};
 
 use super::{OutboxWorker, Outcome, Trouble, create_webhook, repository};
+use crate::fault;
 
 /// How long a delivery that was signed with the secret before may be under way. Providers give up a delivery after ten
 /// seconds, and Bitbucket tries it twice more ("Manage webhooks"); the pauses between are not documented.
@@ -34,7 +35,8 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
         secret: &secrets.current,
     };
     let place = repository::go(worker, &resource).await?;
-    let remote = match create_webhook::make(&place, resource.remote_id.as_deref(), spec).await {
+    let made = create_webhook::make(&place, resource.remote_id.as_deref(), spec, fault::ROTATE_TELL).await;
+    let remote = match made {
         Ok(remote) => remote,
         Err(error) => return Err(repository::failed(worker, &place.link, error).await),
     };
@@ -46,7 +48,9 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
         .settle_rotation(resource.id, good_until())
         .await?;
     tx.outbox().done(row.id).await?;
+    fault::ROTATED.before();
     tx.commit().await?;
+    fault::ROTATED.after();
     Ok(Outcome::Settled)
 }
 

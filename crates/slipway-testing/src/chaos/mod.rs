@@ -1,37 +1,24 @@
-//! `kill -9` at every step of linking, making and removing, refreshing and unlinking.
+//! `kill -9` at every step of linking, making, repairing and removing, exchanging secrets, refreshing and
+//! unlinking.
 //!
 //! For each fault point of the server: the server is told to die there, somebody does what leads there, the server
 //! dies, is started again, and the person does what a person would do then (load the page again, or begin again).
 //! After that, what Slipway says it keeps at the provider is compared with what the provider holds. What is there
 //! beyond that is an orphan.
 
+mod act;
+mod resources;
+
 use std::{path::Path, time::Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::json;
 use slipway_devforge::Kind;
 
-use crate::{Linked, Person, Rule, World, story::Account};
+pub use act::Act;
 
-/// What leads to fault points.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
-    /// An account is linked for the first time.
-    Link,
-    /// It is linked for a second namespace.
-    Share,
-    /// Somebody comes back as somebody else.
-    OtherAccount,
-    /// A repository is configured.
-    Configure,
-    /// The tokens are renewed.
-    Refresh,
-    /// The link is taken apart: the beginning and the end of it.
-    Unlink,
-    /// The link is taken apart: what Slipway made goes.
-    Remove,
-}
+use crate::{Person, World, story::Account};
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -62,59 +49,6 @@ const LOSING_A_TOKEN: [&str; 2] = ["link.exchange.after", "link.hold.before"];
 /// The refresh token is spent, and the new one was lost with the process: linking again mends it.
 const LOSING_THE_REFRESH: [&str; 2] = ["refresh.call.after", "refresh.keep.before"];
 
-impl Act {
-    /// All.
-    pub const ALL: [Self; 7] = [
-        Self::Link,
-        Self::Share,
-        Self::OtherAccount,
-        Self::Configure,
-        Self::Refresh,
-        Self::Unlink,
-        Self::Remove,
-    ];
-
-    /// The steps on the way of it, in order; each has a fault point before and one after it.
-    pub const fn steps(self) -> &'static [&'static str] {
-        match self {
-            Self::Link => &[
-                "link.start",
-                "link.consume",
-                "link.exchange",
-                "link.hold",
-                "link.account",
-                "link.owners",
-                "link.finish",
-            ],
-            Self::Share => &["link.check", "token.return", "token.returned"],
-            Self::OtherAccount => &["link.ask", "link.decline"],
-            Self::Configure => &[
-                "configure.save",
-                "hook.create",
-                "hook.created",
-                "key.create",
-                "key.created",
-            ],
-            Self::Refresh => &["refresh.claim", "refresh.call", "refresh.keep"],
-            Self::Unlink => &["unlink.decide", "unlink.revoke", "unlink.let_go"],
-            Self::Remove => &["hook.remove", "key.remove", "resource.removed"],
-        }
-    }
-
-    /// Its fault points.
-    pub fn points(self) -> impl Iterator<Item = String> {
-        let sides = |step: &&str| ["before", "after"].map(|side| format!("{step}.{side}"));
-        self.steps().iter().flat_map(sides)
-    }
-
-    const fn kind(self) -> Kind {
-        match self {
-            Self::Refresh => Kind::Bitbucket,
-            _ => Kind::GitHub,
-        }
-    }
-}
-
 /// Dies at every point of these acts, in one world for each act.
 ///
 /// # Errors
@@ -133,6 +67,7 @@ pub async fn run(program: &Path, acts: &[Act]) -> Result<Outcome> {
                 }
                 Err(error) => format!("{error:#}"),
             };
+            let point = format!("{} {point}", act.kind().as_str());
             eprintln!("{point}: {came} ({:.1} s)", began.elapsed().as_secs_f32());
             outcome.fault_points += 1;
             if came == "converged" {
@@ -158,8 +93,7 @@ impl Chaos {
     async fn begin(program: &Path, act: Act) -> Result<Self> {
         let linked: &[Kind] = match act {
             Act::Link => &[],
-            Act::Refresh => &[Kind::Bitbucket],
-            _ => &[Kind::GitHub],
+            _ => &[act.kind()],
         };
         let world = World::of(program)
             .linked(linked)
@@ -193,6 +127,8 @@ impl Chaos {
             Act::Share => self.link(point, "acme").await?,
             Act::OtherAccount => self.other_account(point).await?,
             Act::Configure => self.configure(point).await?,
+            Act::Rotate(_) => self.rotate(point).await?,
+            Act::Repair(_) => self.repair(point).await?,
             Act::Refresh => self.refresh(point).await?,
             Act::Unlink | Act::Remove => self.unlink(point).await?,
         };
@@ -270,28 +206,6 @@ impl Chaos {
         Ok(world.valid_tokens(kind).saturating_sub(1))
     }
 
-    async fn configure(&self, point: &str) -> Result<usize> {
-        let world = &self.world;
-        // Nobody builds here.
-        let rule = Rule::branch("main", "latest").without_autobuild();
-        let linked = world.repository(Kind::GitHub).rule(rule).create_source().await?;
-        let source = linked.source.full_name()?;
-        let save = async || {
-            world
-                .person
-                .configure(&linked.name, linked.kind, &source, &linked.configuration)
-                .await
-        };
-        self.crash(point, save).await?;
-        let path = format!("/repositories/{}/configuration", linked.name);
-        let there = world.api.call(Method::GET, &path, None).await?;
-        if there.status == reqwest::StatusCode::NOT_FOUND {
-            save().await?;
-        }
-        world.settled().await?;
-        self.holds_one_of_each(&linked).await
-    }
-
     async fn refresh(&self, point: &str) -> Result<usize> {
         let (world, kind) = (&self.world, Kind::Bitbucket);
         let check = async || {
@@ -359,34 +273,6 @@ impl Chaos {
         let answer = self.world.api.call(Method::DELETE, &path, None).await?;
         ensure!(answer.status.is_success(), "{}", answer.text);
         self.world.settled().await
-    }
-
-    /// One hook, one key, both as Slipway says, and the hook works: a push is told with a secret that Slipway knows.
-    async fn holds_one_of_each(&self, linked: &Linked<'_>) -> Result<usize> {
-        let world = &self.world;
-        let preview = world.api.get("/namespaces/ada/links/github/unlink").await?;
-        let source = linked.source.full_name()?;
-        let sources = preview["sources"].as_array().context("no sources")?;
-        let Some(kept) = sources.iter().find(|kept| kept["path"] == source.as_str()) else {
-            bail!("Slipway knows nothing of {source}: {preview}");
-        };
-        ensure!(
-            kept["webhook"] == true && kept["deploy_key"] == true,
-            "Slipway says {kept}"
-        );
-        let (hooks, keys) = (linked.source.hooks(), linked.source.keys());
-        ensure!(
-            !hooks.is_empty() && !keys.is_empty(),
-            "a hook or a key is missing"
-        );
-        linked.push_word("main", "heard").await?;
-        let told = world.forge.deliveries().log();
-        let told = told
-            .iter()
-            .rfind(|told| told.repository_id == linked.source.id() && told.event == "push");
-        let answer = told.and_then(slipway_devforge::Delivery::status);
-        ensure!(answer == Some(202), "the push was answered with {answer:?}");
-        Ok(hooks.len() - 1 + keys.len() - 1)
     }
 }
 

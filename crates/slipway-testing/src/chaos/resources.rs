@@ -1,0 +1,139 @@
+//! Dying while webhooks and deploy keys are made, repaired, or given another secret.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use reqwest::Method;
+use serde_json::{Value, json};
+use slipway_devforge::{Delivery, Order};
+
+use super::Chaos;
+use crate::{Linked, Rule, until};
+
+impl Chaos {
+    /// Nobody builds here, so nothing is to be built.
+    fn rule() -> Rule {
+        Rule::branch("main", "latest").without_autobuild()
+    }
+
+    pub(super) async fn configure(&self, point: &str) -> Result<usize> {
+        let world = &self.world;
+        let new = world.repository(self.act.kind()).rule(Self::rule());
+        let linked = new.create_source().await?;
+        let source = linked.source.full_name()?;
+        let save = async || {
+            world
+                .person
+                .configure(&linked.name, linked.kind, &source, &linked.configuration)
+                .await
+        };
+        self.crash(point, save).await?;
+        let path = format!("/repositories/{}/configuration", linked.name);
+        let there = world.api.call(Method::GET, &path, None).await?;
+        if there.status == reqwest::StatusCode::NOT_FOUND {
+            save().await?;
+        }
+        world.settled().await?;
+        self.holds_one_of_each(&linked).await
+    }
+
+    /// One delivery is under way all the while, signed with the secret before.
+    pub(super) async fn rotate(&self, point: &str) -> Result<usize> {
+        let world = &self.world;
+        let new = world.repository(self.act.kind()).rule(Self::rule());
+        let linked = new.create().await?;
+        let before = linked.hook_secret()?;
+        world.forge.deliveries().pause();
+        linked
+            .source
+            .push("main", &[("word", "under way\n")], "Under way")
+            .await?;
+
+        let path = format!("/repositories/{}/configuration/webhook/rotate", linked.name);
+        let rotate = async || world.api.post(&path, &json!({})).await;
+        self.crash(point, rotate).await?;
+        until("the provider has the new secret", async || {
+            match self.configuration(&linked).await?["webhook"]["secret_exchange"].as_str() {
+                None => rotate().await.map(|_| None),
+                Some("settled") if linked.hook_secret()? != before => Ok(Some(())),
+                Some(_) => Ok(None),
+            }
+        })
+        .await?;
+        linked
+            .source
+            .push("main", &[("word", "after\n")], "After")
+            .await?;
+        world.forge.deliveries().release(Order::Fifo).await;
+        let orphans = self.holds_one_of_each(&linked).await?;
+        for told in self.told(&linked) {
+            ensure!(told.status() == Some(202), "a delivery was turned away: {told:?}");
+        }
+        world.settled().await?;
+        let deliveries = linked.deliveries().await?;
+        let heard = deliveries
+            .iter()
+            .filter(|one| one["changes"][0]["result"].is_string());
+        ensure!(heard.count() == 3, "not every push was heard: {deliveries:?}");
+        Ok(orphans)
+    }
+
+    pub(super) async fn repair(&self, point: &str) -> Result<usize> {
+        let world = &self.world;
+        let new = world.repository(self.act.kind()).rule(Self::rule());
+        let linked = new.create().await?;
+        linked.source.remove_hooks();
+        linked.source.remove_keys();
+        let path = format!("/repositories/{}/configuration/check", linked.name);
+        let check = async || world.api.post(&path, &json!({})).await;
+        self.crash(point, check).await?;
+        until("hook and key are there again", async || {
+            let stands = check().await?;
+            let is_there = |what: &str| stands[what]["state"] == "active" && stands[what]["reason"].is_null();
+            let made = !linked.source.hooks().is_empty() && !linked.source.keys().is_empty();
+            Ok((is_there("webhook") && is_there("deploy_key") && made).then_some(()))
+        })
+        .await?;
+        world.settled().await?;
+        self.holds_one_of_each(&linked).await
+    }
+
+    async fn configuration(&self, linked: &Linked<'_>) -> Result<Value> {
+        let path = format!("/repositories/{}/configuration", linked.name);
+        self.world.api.get(&path).await
+    }
+
+    /// Every push that the provider has told of, the first first.
+    fn told(&self, linked: &Linked<'_>) -> Vec<Delivery> {
+        let mut told = self.world.forge.deliveries().log();
+        told.retain(|told| {
+            (told.kind, told.repository_id) == (linked.kind, linked.source.id())
+                && told.event.ends_with("push")
+        });
+        told
+    }
+
+    /// One hook, one key, both as Slipway says, and the hook works: a push is told with a secret that Slipway knows.
+    async fn holds_one_of_each(&self, linked: &Linked<'_>) -> Result<usize> {
+        let world = &self.world;
+        let path = format!("/namespaces/ada/links/{}/unlink", linked.kind.as_str());
+        let preview = world.api.get(&path).await?;
+        let source = linked.source.full_name()?;
+        let sources = preview["sources"].as_array().context("no sources")?;
+        let Some(kept) = sources.iter().find(|kept| kept["path"] == source.as_str()) else {
+            bail!("Slipway knows nothing of {source}: {preview}");
+        };
+        ensure!(
+            kept["webhook"] == true && kept["deploy_key"] == true,
+            "Slipway says {kept}"
+        );
+        let (hooks, keys) = (linked.source.hooks(), linked.source.keys());
+        ensure!(
+            !hooks.is_empty() && !keys.is_empty(),
+            "a hook or a key is missing"
+        );
+        linked.push_word("main", "heard").await?;
+        let told = self.told(linked);
+        let answer = told.last().and_then(Delivery::status);
+        ensure!(answer == Some(202), "the push was answered with {answer:?}");
+        Ok(hooks.len() - 1 + keys.len() - 1)
+    }
+}
