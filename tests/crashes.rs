@@ -38,7 +38,12 @@ async fn dying_at_any_step_of_configuring_leaves_one_hook_and_one_key() -> Resul
 
 #[tokio::test]
 async fn dying_while_a_webhooks_secret_is_exchanged_loses_no_delivery() -> Result<()> {
-    survives(&[Act::Rotate(Kind::GitHub), Act::Rotate(Kind::Bitbucket)]).await
+    let acts = [
+        Act::Rotate(Kind::GitHub),
+        Act::Rotate(Kind::Bitbucket),
+        Act::RotateInVain,
+    ];
+    survives(&acts).await
 }
 
 #[tokio::test]

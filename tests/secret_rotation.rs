@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use slipway_devforge::Order;
+use slipway_devforge::{Mishap, Order};
 use slipway_testing::{Kind, Linked, Rule, World, until};
 
 use crate::SLIPWAY;
@@ -113,6 +113,58 @@ async fn an_exchange_goes_on_after_a_crash() -> Result<()> {
         exchanged(&world, &linked, &before).await?;
 
         let last = linked.push_word("main", "after the crash").await?;
+        last_build_is_of(&linked, &last).await?;
+    }
+    assert_nothing_was_turned_away(&world);
+    Ok(())
+}
+
+/// The provider does not take the new secret: that is said, the one before stays in use, and it can be tried again.
+#[tokio::test]
+async fn a_refused_exchange_is_told_and_can_be_tried_again() -> Result<()> {
+    let world = World::of(SLIPWAY).option("--slots", "0").start().await?;
+    for linked in both(&world).await? {
+        let before = linked.hook_secret()?;
+        let provider = world.forge.provider(linked.kind);
+        let change = match linked.kind {
+            Kind::GitHub => reqwest::Method::PATCH,
+            Kind::Bitbucket => reqwest::Method::PUT,
+        };
+        provider.befall(Mishap::status(403).by(change).on("/hooks/"));
+        let path = format!("/repositories/{}/configuration/webhook/rotate", linked.name);
+        world.api.post(&path, &json!({})).await?;
+        let told = until("the refusal is told", async || {
+            let told = webhook(&world, &linked).await?;
+            Ok((told["secret_exchange"] == "refused").then_some(told))
+        })
+        .await?;
+        assert_eq!(told["state"], "active", "{told}");
+        let why = told["secret_exchange_detail"].as_str().context("no reason")?;
+        assert_eq!(linked.hook_secret()?, before, "nothing has changed there");
+        let page = world
+            .person
+            .open(&format!("/{}/builds/configure", linked.name))
+            .await?;
+        assert!(
+            page.words()
+                .contains("The provider did not take the webhook’s new secret."),
+            "{}",
+            page.words()
+        );
+        assert!(page.words().contains(why), "{why}: {}", page.words());
+        let audit = world
+            .api
+            .get("/namespaces/ada/audit?limit=100")
+            .await?
+            .to_string();
+        assert!(audit.contains("webhook.secret_refused"), "{audit}");
+        linked.push_word("main", "meanwhile").await?;
+
+        provider.calm();
+        world.api.post(&path, &json!({})).await?;
+        exchanged(&world, &linked, &before).await?;
+        assert!(webhook(&world, &linked).await?["secret_exchange_detail"].is_null());
+        let last = linked.push_word("main", "at last").await?;
         last_build_is_of(&linked, &last).await?;
     }
     assert_nothing_was_turned_away(&world);

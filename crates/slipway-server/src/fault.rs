@@ -77,6 +77,8 @@ steps! {
     ROTATE_TELL = "rotate.call";
     /// Commit: the provider has it.
     ROTATED = "rotate.settle";
+    /// Commit: the provider did not take it.
+    ROTATE_REFUSED = "rotate.refuse";
     /// Commit: a webhook or a key that got lost is to be made again.
     REPAIR = "repair.decide";
     /// Commit: which process refreshes a token.

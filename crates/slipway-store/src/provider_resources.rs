@@ -67,7 +67,7 @@ pub struct Resource {
 }
 
 /// How far the exchange of a webhook's secret is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rotation {
     /// Only the current secret is good.
     None,
@@ -76,6 +76,9 @@ pub enum Rotation {
     /// The provider has the current one. What was signed with the previous one and is still under way is good until
     /// this moment.
     SettledUntil(Timestamp),
+    /// The provider did not take the new secret, for this reason: the one before is the current one again. Both are good,
+    /// since an earlier try may have reached the provider all the same.
+    Refused(String),
 }
 
 /// A webhook that may receive deliveries, with all that receiving asks for.
@@ -405,7 +408,8 @@ impl ProviderResources<'_> {
 
     /// Begins to exchange a hook's secret: the new one is the current one, and the one before stays good until
     /// [`Self::settle_rotation`] and [`Self::forget_previous_secrets`]. `false`, and nothing changes, while another
-    /// exchange is not over: the provider may have any of its two.
+    /// exchange is not over: the provider may have any of its two. One that was refused is tried again with the secret that
+    /// it was about, for the same reason.
     ///
     /// # Errors
     /// What the database or the vault says.
@@ -414,22 +418,61 @@ impl ProviderResources<'_> {
             .lock_exclusive()
             .one(&self.0.conn)
             .await?;
-        let current = row
-            .filter(|row| row.previous_secret_sealed.is_none())
-            .and_then(|row| row.secret_sealed);
-        let Some(current) = current else {
+        let Some((row, current)) =
+            row.and_then(|row| row.secret_sealed.clone().map(|current| (row, current)))
+        else {
             return Ok(false);
         };
-        let current = self.0.open(TABLE, SECRET, id, &current)?;
+        let secrets = self.open_both(id, &current, row.previous_secret_sealed.as_deref())?;
+        let new = match (&secrets.previous, row.rotation_refused) {
+            (None, _) => new,
+            (Some(refused), Some(_)) => refused,
+            (Some(_), None) => return Ok(false),
+        };
+        self.put_secrets(id, new, &secrets.current, None).await?;
+        Ok(true)
+    }
+
+    /// The provider did not take the current secret, because of `why`: the previous one is the current one again. Both
+    /// stay good until the next exchange is over. Says whether an exchange was under way.
+    ///
+    /// # Errors
+    /// What the database or the vault says.
+    pub async fn refuse_rotation(&self, id: ResourceId, why: &str) -> Result<bool, StoreError> {
+        let row = entity::Entity::find_by_id(id.uuid())
+            .filter(entity::Column::PreviousUntil.is_null())
+            .filter(entity::Column::RotationRefused.is_null())
+            .lock_exclusive()
+            .one(&self.0.conn)
+            .await?;
+        let sealed = row.and_then(|row| row.secret_sealed.zip(row.previous_secret_sealed));
+        let Some((current, previous)) = sealed else {
+            return Ok(false);
+        };
+        let secrets = self.open_both(id, &current, Some(&previous))?;
+        if let Some(previous) = &secrets.previous {
+            self.put_secrets(id, previous, &secrets.current, Some(why))
+                .await?;
+        }
+        Ok(true)
+    }
+
+    /// A sealed secret opens at its own column only: changing places is sealing anew.
+    async fn put_secrets(
+        &self,
+        id: ResourceId,
+        current: &SecretString,
+        previous: &SecretString,
+        refused: Option<&str>,
+    ) -> Result<(), StoreError> {
         let row = entity::ActiveModel {
-            secret_sealed: Set(Some(self.0.seal(TABLE, SECRET, id, new))),
-            // A sealed secret opens at its own column only.
-            previous_secret_sealed: Set(Some(self.0.seal(TABLE, PREVIOUS, id, &current))),
+            secret_sealed: Set(Some(self.0.seal(TABLE, SECRET, id, current))),
+            previous_secret_sealed: Set(Some(self.0.seal(TABLE, PREVIOUS, id, previous))),
             previous_until: Set(None),
+            rotation_refused: Set(refused.map(str::to_owned)),
             ..Default::default()
         };
-        self.set(id, row).await?;
-        Ok(true)
+        self.set(id, row).await
     }
 
     /// The provider has the current secret; what is signed with the previous one is good until `until`.
@@ -459,6 +502,7 @@ impl ProviderResources<'_> {
         let row = entity::ActiveModel {
             previous_secret_sealed: Set(None),
             previous_until: Set(None),
+            rotation_refused: Set(None),
             ..Default::default()
         };
         let done = entity::Entity::update_many()
@@ -515,6 +559,7 @@ fn wanted(id: ResourceId, source: SourceId, link: LinkId, kind: ResourceKind) ->
         secret_sealed: Set(None),
         previous_secret_sealed: Set(None),
         previous_until: Set(None),
+        rotation_refused: Set(None),
         public_key: Set(None),
         private_key_sealed: Set(None),
         reason: Set(None),
@@ -540,6 +585,7 @@ fn without_secrets(row: entity::ActiveModel) -> entity::ActiveModel {
         secret_sealed: Set(None),
         previous_secret_sealed: Set(None),
         previous_until: Set(None),
+        rotation_refused: Set(None),
         private_key_sealed: Set(None),
         ..row
     }
@@ -565,10 +611,15 @@ impl TryFrom<entity::Model> for Resource {
             repaired_at: row.repaired_at.map(Timestamp::from_millis),
             created_at: Timestamp::from_millis(row.created_at),
             settled_at: row.settled_at.map(Timestamp::from_millis),
-            rotation: match (row.previous_secret_sealed, row.previous_until) {
-                (None, _) => Rotation::None,
-                (Some(_), None) => Rotation::UnderWay,
-                (Some(_), Some(until)) => Rotation::SettledUntil(Timestamp::from_millis(until)),
+            rotation: match (
+                row.previous_secret_sealed,
+                row.rotation_refused,
+                row.previous_until,
+            ) {
+                (None, ..) => Rotation::None,
+                (Some(_), Some(why), _) => Rotation::Refused(why),
+                (Some(_), None, None) => Rotation::UnderWay,
+                (Some(_), None, Some(until)) => Rotation::SettledUntil(Timestamp::from_millis(until)),
             },
         })
     }
@@ -591,6 +642,7 @@ mod entity {
         pub(crate) secret_sealed: Option<String>,
         pub(crate) previous_secret_sealed: Option<String>,
         pub(crate) previous_until: Option<i64>,
+        pub(crate) rotation_refused: Option<String>,
         pub(crate) public_key: Option<String>,
         pub(crate) private_key_sealed: Option<String>,
         pub(crate) reason: Option<String>,

@@ -373,12 +373,21 @@ pub(super) struct ProviderResource {
     repaired_at: Option<Time>,
     settled_at: Option<Time>,
     /// Where the exchange of a webhook's secret is: `under_way` until the provider has the new one, `settled` while
-    /// deliveries signed with the one before are still taken, else null.
+    /// deliveries signed with the one before are still taken, `refused` where the provider did not take it and the one
+    /// before is in use, else null.
     secret_exchange: Option<&'static str>,
+    /// Why it was refused.
+    secret_exchange_detail: Option<String>,
 }
 
 impl From<Resource> for ProviderResource {
     fn from(resource: Resource) -> Self {
+        let (secret_exchange, secret_exchange_detail) = match resource.rotation {
+            Rotation::None => (None, None),
+            Rotation::UnderWay => (Some("under_way"), None),
+            Rotation::SettledUntil(_) => (Some("settled"), None),
+            Rotation::Refused(why) => (Some("refused"), Some(why)),
+        };
         Self {
             state: resource.state.as_str(),
             reason: resource.reason.map(HealthReason::as_str),
@@ -386,11 +395,8 @@ impl From<Resource> for ProviderResource {
             fix: resource.reason.map(fix),
             repaired_at: resource.repaired_at.map(Time),
             settled_at: resource.settled_at.map(Time),
-            secret_exchange: match resource.rotation {
-                Rotation::None => None,
-                Rotation::UnderWay => Some("under_way"),
-                Rotation::SettledUntil(_) => Some("settled"),
-            },
+            secret_exchange,
+            secret_exchange_detail,
         }
     }
 }

@@ -284,6 +284,7 @@ CREATE TABLE provider_resources (
     secret_sealed          TEXT,
     previous_secret_sealed TEXT,
     previous_until         BIGINT,
+    rotation_refused       TEXT,
     public_key             TEXT,
     private_key_sealed     TEXT,
     reason                 TEXT,

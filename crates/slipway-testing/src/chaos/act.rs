@@ -15,6 +15,8 @@ pub enum Act {
     Configure,
     /// A webhook's secret is exchanged.
     Rotate(Kind),
+    /// The same, and the provider does not take it.
+    RotateInVain,
     /// A webhook and a key were removed at the provider, and are made again.
     Repair(Kind),
     /// The tokens are renewed.
@@ -27,13 +29,14 @@ pub enum Act {
 
 impl Act {
     /// All.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Link,
         Self::Share,
         Self::OtherAccount,
         Self::Configure,
         Self::Rotate(Kind::GitHub),
         Self::Rotate(Kind::Bitbucket),
+        Self::RotateInVain,
         Self::Repair(Kind::GitHub),
         Self::Repair(Kind::Bitbucket),
         Self::Refresh,
@@ -63,6 +66,7 @@ impl Act {
                 "key.created",
             ],
             Self::Rotate(_) => &["rotate.decide", "rotate.call", "rotate.settle"],
+            Self::RotateInVain => &["rotate.refuse"],
             Self::Repair(_) => &[
                 "repair.decide",
                 "hook.create",

@@ -128,6 +128,7 @@ impl Chaos {
             Act::OtherAccount => self.other_account(point).await?,
             Act::Configure => self.configure(point).await?,
             Act::Rotate(_) => self.rotate(point).await?,
+            Act::RotateInVain => self.rotate_in_vain(point).await?,
             Act::Repair(_) => self.repair(point).await?,
             Act::Refresh => self.refresh(point).await?,
             Act::Unlink | Act::Remove => self.unlink(point).await?,

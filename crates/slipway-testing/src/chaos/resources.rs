@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use slipway_devforge::{Delivery, Order};
+use slipway_devforge::{Delivery, Mishap, Order};
 
 use super::Chaos;
 use crate::{Linked, Rule, until};
@@ -74,6 +74,40 @@ impl Chaos {
             .filter(|one| one["changes"][0]["result"].is_string());
         ensure!(heard.count() == 3, "not every push was heard: {deliveries:?}");
         Ok(orphans)
+    }
+
+    /// The provider refuses it; once it does not any more, it is tried again.
+    pub(super) async fn rotate_in_vain(&self, point: &str) -> Result<usize> {
+        let world = &self.world;
+        let new = world.repository(self.act.kind()).rule(Self::rule());
+        let linked = new.create().await?;
+        let before = linked.hook_secret()?;
+        let provider = world.forge.provider(linked.kind);
+        provider.befall(Mishap::status(403).by(Method::PATCH).on("/hooks/"));
+        let path = format!("/repositories/{}/configuration/webhook/rotate", linked.name);
+        let rotate = async || world.api.post(&path, &json!({})).await;
+        self.crash(point, rotate).await?;
+        self.exchange_is(&linked, "refused").await?;
+        ensure!(
+            linked.hook_secret()? == before,
+            "the provider took it all the same"
+        );
+        provider.calm();
+        rotate().await?;
+        self.exchange_is(&linked, "settled").await?;
+        ensure!(
+            linked.hook_secret()? != before,
+            "the provider has the secret before"
+        );
+        self.holds_one_of_each(&linked).await
+    }
+
+    async fn exchange_is(&self, linked: &Linked<'_>, what: &str) -> Result<()> {
+        until(&format!("the exchange is {what}"), async || {
+            let stands = self.configuration(linked).await?;
+            Ok((stands["webhook"]["secret_exchange"] == what).then_some(()))
+        })
+        .await
     }
 
     pub(super) async fn repair(&self, point: &str) -> Result<usize> {

@@ -2,7 +2,8 @@
 //!
 //! The new secret is good here before the provider hears of it, and the one before stays good until the provider has
 //! confirmed the new one and what it had signed before that has arrived. A crash anywhere leaves both good, and a row of
-//! the outbox that gives the provider the new one again.
+//! the outbox that gives the provider the new one again. Where the provider refuses it, the one before is the current one
+//! again, and the page says why.
 
 use slipway_forge::fresh_state;
 use slipway_store::Rotation;

@@ -179,11 +179,10 @@ impl OutboxWorker {
             }
             OutboxKind::RevokeCredential => revoke_credential::given_up(self, row, why).await,
             OutboxKind::ReturnToken => return_token::given_up(self, row, why).await,
-            // Both secrets stay good: which of them the provider has is not known.
-            OutboxKind::RotateSecret
-            | OutboxKind::Redeliver
-            | OutboxKind::ObserveHeads
-            | OutboxKind::CommitStatus => self.end(row, why).await,
+            OutboxKind::RotateSecret => rotate_secret::given_up(self, row, why).await,
+            OutboxKind::Redeliver | OutboxKind::ObserveHeads | OutboxKind::CommitStatus => {
+                self.end(row, why).await
+            }
         };
         match told {
             Err(StoreError::Unreadable { .. } | StoreError::NotFound(_)) => self.end(row, why).await,

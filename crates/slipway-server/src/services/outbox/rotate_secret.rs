@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use slipway_forge::HookSpec;
-use slipway_store::{OutboxRow, Rotation};
+use slipway_store::{NewAct, OutboxRow, Rotation, StoreError};
 use slipway_types::{Timestamp, forge::ResourceState};
 
 use super::{OutboxWorker, Outcome, Trouble, create_webhook, repository};
-use crate::fault;
+use crate::{
+    fault,
+    services::{reach::SLIPWAY, resources::ResourceStep},
+};
 
 /// How long a delivery that was signed with the secret before may be under way. Providers give up a delivery after ten
 /// seconds, and Bitbucket tries it twice more ("Manage webhooks"); the pauses between are not documented.
@@ -52,6 +55,37 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
     tx.commit().await?;
     fault::ROTATED.after();
     Ok(Outcome::Settled)
+}
+
+/// The provider does not take it: the secret before is the current one again, and both stay good, as an earlier try may
+/// have reached the provider before its answer got lost. A person is told, and may try again.
+pub(super) async fn given_up(worker: &OutboxWorker, row: &OutboxRow, why: &str) -> Result<(), StoreError> {
+    let step: ResourceStep = row.payload()?;
+    let tx = worker.store.begin().await?;
+    let resource = tx.provider_resources().find(step.resource).await?;
+    let resource = resource.ok_or_else(|| StoreError::NotFound("the webhook".to_owned()))?;
+    if tx.provider_resources().refuse_rotation(resource.id, why).await? {
+        let source = tx.source_repositories().get(resource.source).await?;
+        for configuration in tx.configurations().of_source(source.id).await? {
+            tx.audit()
+                .record(&NewAct {
+                    user: None,
+                    actor: SLIPWAY,
+                    address: None,
+                    namespace: Some(source.namespace),
+                    repository: Some(configuration.repository),
+                    act: "webhook.secret_refused",
+                    object: &source.full_name(),
+                    detail: serde_json::json!({ "resource": resource.id, "why": why }),
+                })
+                .await?;
+        }
+    }
+    tx.outbox().give_up(row.id, why).await?;
+    fault::ROTATE_REFUSED.before();
+    tx.commit().await?;
+    fault::ROTATE_REFUSED.after();
+    Ok(())
 }
 
 /// Until when the previous secret is good, once the provider has the current one.

@@ -58,6 +58,8 @@ pub struct ConfigurePage {
     pub hook: Option<Pill>,
     /// What exchanging the webhook's secret means now; none where there is no webhook to exchange it at.
     pub rotation: Option<&'static str>,
+    /// Why the provider did not take the webhook's new secret, where it did not.
+    pub rotation_refused: Option<String>,
     /// Minutes between two polls.
     pub poll_minutes: u64,
     /// The webhook's address and secret, where it has to be made by hand.

@@ -733,6 +733,7 @@ pub(super) fn configure() -> String {
         auto_repair: true,
         hook: Some(Pill::new("warn", "alert", "Webhook missing")),
         rotation: Some("The provider gets a new secret."),
+        rotation_refused: None,
         poll_minutes: 5,
         by_hand: Some((
             copyline("https://builds.acme.example/hooks/abc", "webhook address"),

@@ -100,6 +100,7 @@ pub(super) async fn page(
         auto_repair: fields.auto_repair,
         hook: saved.and_then(hook),
         rotation: saved.and_then(rotation),
+        rotation_refused: saved.and_then(rotation_refused),
         poll_minutes: fields.poll_interval.as_secs() / 60,
         by_hand: by_hand.map(|hook| {
             let line = |text: String, what: &str| CopyLine {
@@ -213,7 +214,7 @@ fn hook(saved: &ConfigurationView) -> Option<Pill> {
 
 fn rotation(saved: &ConfigurationView) -> Option<&'static str> {
     let hook = saved.hook.as_ref()?;
-    (hook.state == ResourceState::Active).then_some(match hook.rotation {
+    (hook.state == ResourceState::Active).then_some(match &hook.rotation {
         Rotation::None => {
             "The provider gets a new secret. Until it has, and a while longer, deliveries signed with the old one are \
              taken as well: none is lost."
@@ -224,7 +225,16 @@ fn rotation(saved: &ConfigurationView) -> Option<&'static str> {
         Rotation::SettledUntil(_) => {
             "The provider has the new secret. For some minutes deliveries signed with the old one are still taken."
         }
+        Rotation::Refused(_) => "Tries it once more. Deliveries signed with either secret are taken meanwhile.",
     })
+}
+
+/// Why the provider did not take the webhook's new secret.
+fn rotation_refused(saved: &ConfigurationView) -> Option<String> {
+    match &saved.hook.as_ref()?.rotation {
+        Rotation::Refused(why) => Some(why.clone()),
+        Rotation::None | Rotation::UnderWay | Rotation::SettledUntil(_) => None,
+    }
 }
 
 fn autotest(chosen: Autotest) -> Vec<Choice> {
