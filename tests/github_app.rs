@@ -8,7 +8,7 @@ use slipway_testing::{Kind, Linked, Page, Rule, World, until};
 use crate::{SLIPWAY, workspace};
 
 /// A world where Slipway is a GitHub App, made by the administrator's browser, and Ada's account is linked through it.
-async fn linked_through_an_app() -> Result<(World, App)> {
+pub(crate) async fn linked_through_an_app() -> Result<(World, App)> {
     let world = World::of(SLIPWAY)
         .linked(&[])
         .conforming(&workspace())
@@ -74,7 +74,7 @@ async fn install_for(world: &World, repository: &Repository) -> Result<Page> {
 }
 
 /// A repository of Ada's that Slipway builds through the App.
-async fn built_through_the_app(world: &World) -> Result<Linked<'_>> {
+pub(crate) async fn built_through_the_app(world: &World) -> Result<Linked<'_>> {
     let linked = world
         .repository(Kind::GitHub)
         .rule(Rule::branch("main", "latest"))

@@ -1,9 +1,13 @@
 //! What the provider could not tell, because Slipway was down or could not be reached, becomes known all the same.
 
 use anyhow::Result;
+use slipway_devforge::{Delivery, Order};
 use slipway_testing::{Kind, Rule, World, until};
 
-use crate::SLIPWAY;
+use crate::{
+    SLIPWAY,
+    github_app::{built_through_the_app, linked_through_an_app},
+};
 
 /// GitHub never tries again by itself: it is asked to, once Slipway is back. By then the heads were compared, so each push
 /// is built once; and a push that was taken back while nobody listened is not built at all.
@@ -54,6 +58,66 @@ async fn failed_deliveries_are_asked_for_again_and_built_once() -> Result<()> {
     for delivery in deliveries.iter().filter(|one| one["event"] == "push").take(3) {
         assert_eq!(delivery["changes"][0]["result"], "head_unchanged", "{delivery}");
     }
+    Ok(())
+}
+
+/// A GitHub App has one log for everything, and asks for what failed in its own name. What comes then is late: it says what
+/// was, so that heads and installations are looked at, and nothing of it is believed.
+#[tokio::test]
+async fn a_github_apps_failed_deliveries_are_asked_for_again_and_not_believed() -> Result<()> {
+    let (world, app) = linked_through_an_app().await?;
+    let linked = built_through_the_app(&world).await?;
+    let told = linked.push_word("main", "told").await?;
+    linked.succeeded(1).await?;
+    world.settled().await?;
+
+    world.serve.kill().await?;
+    let unheard = linked.push_word("main", "not told").await?;
+    let installation = app.installations()[0].id;
+    app.suspend(installation, true);
+    let deliveries = world.forge.deliveries();
+    deliveries.flush().await;
+    // What is told next is under way for long, and comes before what is told once more.
+    deliveries.pause();
+    app.suspend(installation, false);
+    world.serve.start().await?;
+    until("both failed deliveries are on their way again", async || {
+        let again = deliveries.held().into_iter().filter(|one| one.redelivery);
+        Ok((again.count() == 2).then_some(()))
+    })
+    .await?;
+    deliveries.release(Order::Fifo).await;
+    deliveries.flush().await;
+    let again: Vec<Delivery> = deliveries
+        .log()
+        .into_iter()
+        .filter(|one| one.redelivery)
+        .collect();
+    let came: Vec<_> = again
+        .iter()
+        .map(|one| (one.event.as_str(), one.status()))
+        .collect();
+    assert_eq!(
+        came,
+        [("push", Some(202)), ("installation", Some(202))],
+        "each once, the oldest first"
+    );
+    let link = world.link_of("ada", Kind::GitHub).await?;
+    assert_eq!(
+        link["health"], "healthy",
+        "it was suspended, and is not any more: {link}"
+    );
+
+    let builds = linked.settled_builds().await?;
+    let built: Vec<_> = builds
+        .iter()
+        .map(|build| (build.commit.as_str(), build.cause.as_str()))
+        .collect();
+    assert_eq!(built, [(told.as_str(), "push"), (unheard.as_str(), "reconciled")]);
+    let kept = linked.deliveries().await?;
+    let late = kept.first().map(|one| &one["changes"][0]["result"]);
+    assert_eq!(late, Some(&serde_json::json!("head_unchanged")), "{kept:?}");
+    world.assert_conforming();
     Ok(())
 }
 

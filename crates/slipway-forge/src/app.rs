@@ -24,7 +24,8 @@ use slipway_types::{Timestamp, forge::ForgeKind};
 use url::Url;
 
 use crate::{
-    AppConfig, ForgeConfig, ForgeError, RemoteInstallationId, RemoteRepositoryId,
+    AppConfig, FailedDelivery, ForgeConfig, ForgeError, RemoteInstallationId, RemoteRepositoryId,
+    github::deliveries,
     http::{Auth, Body, HttpClient, join},
     rest::Rest,
 };
@@ -175,6 +176,29 @@ impl GithubApp {
             token: minted.token.into(),
             expires_at: minted.expires_at,
         })
+    }
+
+    /// Deliveries of the App's one webhook since then that were never answered well, the oldest first. GitHub keeps its
+    /// log for three days, and never sends anything again by itself. It is read anew each time: an answer that has not
+    /// changed is told by GitHub to whoever asks with the same token, and an App signs another one each time.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub async fn failed_deliveries(&self, since: Timestamp) -> Result<Vec<FailedDelivery>, AppError> {
+        let url = self.api.url(&["app", "hook", "deliveries"]);
+        let read = |url| self.ask(Method::GET, url, Body::none(), "GitHub App's webhook");
+        deliveries::failed_in(&self.api, url, since, read).await
+    }
+
+    /// Has a delivery of [`Self::failed_deliveries`] made once more, under the identity that it had.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub async fn redeliver(&self, id: &str) -> Result<(), AppError> {
+        let url = self.api.url(&["app", "hook", "deliveries", id, "attempts"]);
+        self.ask(Method::POST, url, Body::none(), "delivery")
+            .await
+            .map(drop)
     }
 
     async fn ask(

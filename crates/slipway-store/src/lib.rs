@@ -92,7 +92,7 @@ pub use outbox::{NewOutboxRow, Outbox, OutboxRow};
 pub use permissions::{Grantee, Permission, Permissions};
 pub use plans::{Plan, Plans};
 pub use provider_resources::{HookSecrets, ProviderResources, Receiving, Resource, Rotation};
-pub use redeliveries::Redeliveries;
+pub use redeliveries::{DeliveredTo, Redeliveries};
 pub use ref_changes::{Change, Enrichment, NewHead, PullRequestFacts, RefChanges, Subject, Wish};
 pub use registries::{Registries, Registry, RegistryFields};
 pub use reports::{PhaseReport, Reports};

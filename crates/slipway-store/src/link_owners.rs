@@ -120,6 +120,22 @@ impl LinkOwners<'_> {
         Ok(())
     }
 
+    /// The links in use through an App that were shown an installation of it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn shown(&self, client: ForgeClientId, installation: &str) -> Result<Vec<LinkId>, StoreError> {
+        let sql = "SELECT o.link_id FROM link_owners o JOIN links l ON l.id = o.link_id
+                   JOIN credentials c ON c.id = l.credential_id
+                   WHERE o.installation_id = $1 AND c.forge_client_id = $2 AND l.state = 'linked'";
+        let values = [installation.into(), client.uuid().into()];
+        let links = self.0.all::<LinkOf>(sql, values).await?;
+        Ok(links
+            .into_iter()
+            .map(|link| LinkId::from_uuid(link.link_id))
+            .collect())
+    }
+
     /// Notes what became of an installation, for every link in use through its App that was shown it. Says which links.
     ///
     /// # Errors
@@ -131,16 +147,12 @@ impl LinkOwners<'_> {
         reach: OwnerReach,
         selection: Selection,
     ) -> Result<Vec<LinkId>, StoreError> {
-        let sql = "SELECT o.link_id FROM link_owners o JOIN links l ON l.id = o.link_id
-                   JOIN credentials c ON c.id = l.credential_id
-                   WHERE o.installation_id = $1 AND c.forge_client_id = $2 AND l.state = 'linked'";
-        let values = [installation.into(), client.uuid().into()];
-        let links = self.0.all::<LinkOf>(sql, values).await?;
+        let links = self.shown(client, installation).await?;
         for link in &links {
             let sql = "UPDATE link_owners SET access = $3, selection = $4, checked_at = $5
                        WHERE link_id = $1 AND installation_id = $2";
             let values = [
-                link.link_id.into(),
+                link.uuid().into(),
                 installation.into(),
                 reach.as_str().into(),
                 selection.as_str().into(),
@@ -148,10 +160,7 @@ impl LinkOwners<'_> {
             ];
             self.0.execute(sql, values).await?;
         }
-        Ok(links
-            .into_iter()
-            .map(|link| LinkId::from_uuid(link.link_id))
-            .collect())
+        Ok(links)
     }
 }
 

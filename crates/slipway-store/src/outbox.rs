@@ -83,6 +83,18 @@ impl Outbox<'_> {
     /// # Errors
     /// What the database says.
     pub async fn push<P: Serialize + Sync>(&self, new: &NewOutboxRow<'_, P>) -> Result<bool, StoreError> {
+        self.push_for(new, Timestamp::now()).await
+    }
+
+    /// As [`Self::push`], to be done no sooner than `at`.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn push_for<P: Serialize + Sync>(
+        &self,
+        new: &NewOutboxRow<'_, P>,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
         let place: i64 = self
             .0
             .scalar(
@@ -105,7 +117,7 @@ impl Outbox<'_> {
             to_json("outbox.payload", new.payload)?.into(),
             new.forge.map(ForgeId::uuid).into(),
             new.link.map(LinkId::uuid).into(),
-            now.into(),
+            at.millis().into(),
             now.into(),
         ];
         Ok(self.0.execute(sql, values).await? == 1)

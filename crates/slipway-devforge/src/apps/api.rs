@@ -14,10 +14,12 @@ use serde_json::{Value, json};
 use super::{Acting, AppRecord, CONVERSION_LIFETIME, Installation, Permissions, allows, jwt, mint};
 use crate::api::{Caller, Page, Refusal, presented_token, refuse};
 use crate::forge::{Addresses, Shared};
+use crate::github::hooks::delivery_item;
 use crate::github::render::{self, merged};
-use crate::github::{error, invalid_request, link_header, not_found, permission};
+use crate::github::{error, invalid_request, link_header, not_found, paged, permission};
 use crate::people::Kind;
 use crate::state::Side;
+use crate::webhooks;
 
 const KIND: Kind = Kind::GitHub;
 
@@ -120,6 +122,27 @@ pub(crate) async fn app(State(forge): State<Shared>, AsApp(app): AsApp) -> Respo
         json!({ "installations_count": count }),
     );
     Json(whole).into_response()
+}
+
+/// `GET /app/hook/deliveries`, newest first.
+pub(crate) async fn deliveries(
+    State(forge): State<Shared>,
+    AsApp(app): AsApp,
+    uri: OriginalUri,
+    Query(params): Query<HashMap<String, String>>,
+) -> Response {
+    let mut all = forge.courier.log();
+    all.retain(|delivery| delivery.hook_id == app.hook.id && !delivery.attempts.is_empty());
+    all.reverse();
+    paged(&forge, &uri, &params, all, |delivery| delivery_item(&delivery))
+}
+
+/// `POST /app/hook/deliveries/{delivery_id}/attempts`: delivered again, answered 202 at once.
+pub(crate) async fn attempt(State(forge): State<Shared>, AsApp(app): AsApp, Path(id): Path<u64>) -> Answer {
+    if !webhooks::attempt_again(&forge, &app.hook, id) {
+        return refuse(not_found());
+    }
+    Ok((StatusCode::ACCEPTED, Json(json!({}))).into_response())
 }
 
 /// `POST /app-manifests/{code}/conversions`: everything, once.

@@ -252,7 +252,9 @@ pub(super) async fn ping(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-fn delivery_item(delivery: &Delivery) -> Value {
+pub(crate) fn delivery_item(delivery: &Delivery) -> Value {
+    // What an App is told of itself is of no repository.
+    let repository = Some(delivery.repository_id).filter(|id| *id != 0);
     let last = delivery.attempts.last();
     let code = last.and_then(|attempt| attempt.status).unwrap_or(0);
     let status = match (last, code) {
@@ -271,8 +273,8 @@ fn delivery_item(delivery: &Delivery) -> Value {
         "status_code": code,
         "event": delivery.event,
         "action": delivery.action,
-        "installation_id": null,
-        "repository_id": delivery.repository_id,
+        "installation_id": delivery.payload()["installation"]["id"],
+        "repository_id": repository,
         "throttled_at": null,
     })
 }

@@ -5,7 +5,7 @@
 //! [`crate::conformance`].
 
 mod applications;
-mod hooks;
+pub(crate) mod hooks;
 mod keys;
 mod pulls;
 mod refs;
@@ -103,6 +103,11 @@ pub(crate) fn router(forge: &Shared) -> Router {
         .route(
             "/app/installations/{installation_id}/access_tokens",
             post(apps::api::access_token),
+        )
+        .route("/app/hook/deliveries", get(apps::api::deliveries))
+        .route(
+            "/app/hook/deliveries/{delivery_id}/attempts",
+            post(apps::api::attempt),
         )
         .route("/app-manifests/{code}/conversions", post(apps::api::convert))
         .route("/user/installations", get(apps::api::installations))
@@ -290,7 +295,7 @@ pub(crate) type RepoPath = Path<(String, String)>;
 pub(crate) type Params = Query<HashMap<String, String>>;
 
 /// Cuts a list to the page asked for and adds GitHub's `Link` header.
-fn paged<T>(
+pub(crate) fn paged<T>(
     forge: &Shared,
     uri: &OriginalUri,
     params: &HashMap<String, String>,

@@ -1,5 +1,5 @@
-//! GitHub's log of a webhook's deliveries, and asking for one again ("REST API endpoints for repository webhooks",
-//! *List deliveries* and *Redeliver a delivery*). It goes three days back, and GitHub never sends anything again by itself
+//! GitHub's log of a webhook's deliveries, and asking for one again ("REST API endpoints for repository webhooks" and
+//! "REST API endpoints for GitHub App webhooks", *List deliveries* and *Redeliver a delivery*). It goes three days back, and GitHub never sends anything again by itself
 //! ("Handling failed webhook deliveries").
 
 use std::collections::{HashMap, HashSet};
@@ -8,11 +8,12 @@ use http::Method;
 use secrecy::SecretString;
 use serde::Deserialize;
 use slipway_types::Timestamp;
+use url::Url;
 
 use super::{api::page, repositories::at};
 use crate::{
     FailedDelivery, ForgeError, RemoteHookId, RepositoryPath,
-    http::{Auth, Body},
+    http::{Answer, Auth, Body},
     rest::Rest,
 };
 
@@ -34,12 +35,25 @@ pub(super) async fn failed(
     hook: &RemoteHookId,
     since: Timestamp,
 ) -> Result<Vec<FailedDelivery>, ForgeError> {
-    let mut url = at(api, path, &["hooks", hook.as_str(), "deliveries"]);
+    let url = at(api, path, &["hooks", hook.as_str(), "deliveries"]);
+    failed_in(api, url, since, |url| api.get(token, url, "hook")).await
+}
+
+/// What failed since then in the log at `url`, whose pages `get` reads.
+pub(crate) async fn failed_in<E: From<ForgeError>, F>(
+    api: &Rest,
+    mut url: Url,
+    since: Timestamp,
+    get: impl Fn(Url) -> F,
+) -> Result<Vec<FailedDelivery>, E>
+where
+    F: Future<Output = Result<Answer, E>>,
+{
     url.query_pairs_mut().append_pair("per_page", "100");
     let mut log: Vec<Logged> = Vec::new();
     // The newest first.
     for _ in 0..MAX_PAGES {
-        let (logged, next): (Vec<Logged>, _) = page(&api.get(token, url.clone(), "hook").await?)?;
+        let (logged, next): (Vec<Logged>, _) = page(&get(url.clone()).await?)?;
         let reached = logged.iter().any(|one| one.delivered_at < since);
         log.extend(logged.into_iter().filter(|one| one.delivered_at >= since));
         match next {

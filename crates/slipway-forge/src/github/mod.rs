@@ -1,7 +1,7 @@
 //! GitHub, and GitHub Enterprise Server.
 
 mod api;
-mod deliveries;
+pub(crate) mod deliveries;
 mod hooks;
 mod installations;
 mod keys;

@@ -10,8 +10,8 @@ use axum::{
     extract::{Path, Request, State},
     http::{HeaderMap, StatusCode},
 };
-use slipway_forge::{Event, Forge};
-use slipway_store::{ForgeClient, SourceRepository};
+use slipway_forge::{DeliveryHead, Event, Forge};
+use slipway_store::{DeliveredTo, ForgeClient, SourceRepository, StoreError};
 
 use super::{
     Receive,
@@ -48,22 +48,8 @@ async fn take(receive: &Receive, path: &str, request: Request) -> Result<usize, 
     let event = forge
         .parse(&headers, &body)
         .map_err(|malformed| Refusal::Malformed(malformed.to_string()))?;
-    match &event {
-        Event::Installation {
-            installation,
-            sender,
-            change,
-            ..
-        } => app_events::installation(&receive.store, &client, installation, sender, *change).await?,
-        Event::AuthorizationRevoked { account } => {
-            app_events::authorization_revoked(&receive.store, &client, account).await?;
-        }
-        Event::Ping { .. }
-        | Event::Push { .. }
-        | Event::PullRequest { .. }
-        | Event::Repository { .. }
-        | Event::Ignored { .. } => {}
-    }
+    let head = forge.delivery_head(&headers);
+    of_itself(receive, &client, &event, head.delivery_id.as_deref()).await?;
     let Some(repository) = event.repository() else {
         return Ok(0);
     };
@@ -72,8 +58,46 @@ async fn take(receive: &Receive, path: &str, request: Request) -> Result<usize, 
         .source_repositories()
         .through_client(client.id, repository.id.as_str())
         .await?;
-    store(receive, &sources, &forge, &headers, &body).await?;
+    store(receive, &sources, &head, &headers, &body).await?;
     Ok(sources.len())
+}
+
+/// What the App is told of itself. A delivery that was asked for again is late, and not believed.
+async fn of_itself(
+    receive: &Receive,
+    client: &ForgeClient,
+    event: &Event,
+    delivery: Option<&str>,
+) -> Result<(), StoreError> {
+    let store = &receive.store;
+    let late = async || match delivery {
+        Some(id) => store.redeliveries().is_one(DeliveredTo::App(client.id), id).await,
+        None => Ok(false),
+    };
+    match event {
+        Event::Installation {
+            installation,
+            sender,
+            change,
+            ..
+        } => {
+            if late().await? {
+                return app_events::installation_late(store, client, installation, sender).await;
+            }
+            app_events::installation(store, client, installation, sender, *change).await
+        }
+        Event::AuthorizationRevoked { account } => {
+            if late().await? {
+                return app_events::authorization_revoked_late(store, client, account).await;
+            }
+            app_events::authorization_revoked(store, client, account).await
+        }
+        Event::Ping { .. }
+        | Event::Push { .. }
+        | Event::PullRequest { .. }
+        | Event::Repository { .. }
+        | Event::Ignored { .. } => Ok(()),
+    }
 }
 
 async fn verify(
@@ -95,14 +119,13 @@ async fn verify(
 async fn store(
     receive: &Receive,
     sources: &[SourceRepository],
-    forge: &Arc<dyn Forge>,
+    head: &DeliveryHead,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<(), Refusal> {
-    let head = forge.delivery_head(headers);
     for source in sources {
         let room = receive.group.room(body.len()).await?;
-        let new = new_delivery(None, source.id, &head, headers, body);
+        let new = new_delivery(None, source.id, head, headers, body);
         receive.group.store(new, None, room).await?;
     }
     Ok(())

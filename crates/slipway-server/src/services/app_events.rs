@@ -2,7 +2,8 @@
 //!
 //! These are of no repository and start no build. Invariant kept here: they change only what a linked person's own token
 //! has shown before. A new installation therefore binds nothing: the links of whoever made it are asked about again,
-//! with that person's token. What a lost event would have told is found the same way, by the health loop.
+//! with that person's token. What a lost event would have told is found the same way, by the health loop; and one that was
+//! asked for again comes late, and is no more than a reason to look.
 
 use slipway_forge::{Installation, InstallationChange, RemoteAccountId};
 use slipway_store::{ForgeClient, Link, LinkHealth, Store, StoreError, Tx};
@@ -42,6 +43,42 @@ pub(crate) async fn installation(
     if links.is_empty() || change == InstallationChange::Created {
         ask_again(&tx, client, sender).await?;
     }
+    tx.commit().await
+}
+
+/// Something was told of an installation too late to be believed: the links that it is about are asked about again.
+///
+/// # Errors
+/// What the store says; nothing has changed then.
+pub(crate) async fn installation_late(
+    store: &Store,
+    client: &ForgeClient,
+    installation: &Installation,
+    sender: &RemoteAccountId,
+) -> Result<(), StoreError> {
+    let tx = store.begin().await?;
+    for link in tx
+        .link_owners()
+        .shown(client.id, installation.id.as_str())
+        .await?
+    {
+        tx.links().look_again(link).await?;
+    }
+    ask_again(&tx, client, sender).await?;
+    tx.commit().await
+}
+
+/// The same of a grant that a person took back: they may have granted it again since.
+///
+/// # Errors
+/// What the store says; nothing has changed then.
+pub(crate) async fn authorization_revoked_late(
+    store: &Store,
+    client: &ForgeClient,
+    account: &RemoteAccountId,
+) -> Result<(), StoreError> {
+    let tx = store.begin().await?;
+    ask_again(&tx, client, account).await?;
     tx.commit().await
 }
 

@@ -8,7 +8,8 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use slipway_forge::{Event, RepositoryChange};
 use slipway_store::{
-    Delivery, DeliveryChange, NewHead, SourceFacts, SourceRepository, Store, StoreError, Subject, Tx, Wish,
+    DeliveredTo, Delivery, DeliveryChange, NewHead, SourceFacts, SourceRepository, Store, StoreError,
+    Subject, Tx, Wish,
 };
 use slipway_types::{
     CommitSha, DeliveryId, Timestamp, UserId,
@@ -20,7 +21,7 @@ use super::{
     ask::{self, AskError, AskForge},
     bells::Bells,
     observe::{After, Hint, Observe},
-    reach,
+    reach, resources,
 };
 
 /// How long after a gap was noticed the heads are compared: deliveries that only came in another order are there by then.
@@ -130,12 +131,7 @@ impl Deliveries {
             tx.source_repositories().set_baselined(source.id, None).await?;
             return Ok((DeliveryOutcome::NoConfiguration, None));
         }
-        let late = match delivery.hook {
-            Some(hook) if delivery.replay_of.is_none() => {
-                tx.redeliveries().is_one(hook, &delivery.remote_id).await?
-            }
-            _ => false,
-        };
+        let late = delivery.replay_of.is_none() && is_late(tx, delivery, source).await?;
         // Bitbucket tries again what failed: then other deliveries may have failed for good.
         let mut gap = delivery.attempt > 1;
         for (position, hint) in (0i32..).zip(&hints) {
@@ -233,6 +229,18 @@ impl Deliveries {
         tx.commit().await?;
         self.bells.deliveries.up();
         Ok(replayed)
+    }
+}
+
+/// Whether a delivery comes because it was asked for again.
+async fn is_late(tx: &Tx, delivery: &Delivery, source: &SourceRepository) -> Result<bool, StoreError> {
+    let to = match delivery.hook {
+        Some(hook) => Some(DeliveredTo::Webhook(hook)),
+        None => resources::app_of(tx, source).await?.map(DeliveredTo::App),
+    };
+    match to {
+        Some(to) => tx.redeliveries().is_one(to, &delivery.remote_id).await,
+        None => Ok(false),
     }
 }
 

@@ -6,9 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 use slipway_forge::{fresh_state, generate_deploy_key};
-use slipway_store::{Link, NewOutboxRow, Resource, SourceRepository, Tx};
+use slipway_store::{Link, NewOutboxRow, Resource, SourceRepository, StoreError, Tx};
 use slipway_types::{
-    CredentialId, ResourceId,
+    CredentialId, ForgeClientId, ResourceId,
     forge::{ClientKind, OutboxKind, ResourceKind, ResourceState},
 };
 
@@ -83,6 +83,19 @@ const fn create(kind: ResourceKind) -> OutboxKind {
 /// Whether a link goes through a GitHub App, which needs neither hook nor key.
 pub(super) async fn through_app(tx: &Tx, link: &Link) -> Result<bool, ServiceError> {
     Ok(tx.links().client_kind(link.id).await? == Some(ClientKind::App))
+}
+
+/// The GitHub App that a source repository is built through, if it is through one.
+pub(super) async fn app_of(tx: &Tx, source: &SourceRepository) -> Result<Option<ForgeClientId>, StoreError> {
+    let link = tx.links().current(source.namespace, source.forge).await?;
+    let Some((link, credential)) = link.and_then(|link| Some((link.id, link.credential?))) else {
+        return Ok(None);
+    };
+    if tx.links().client_kind(link).await? != Some(ClientKind::App) {
+        return Ok(None);
+    }
+    let credential = tx.credentials().find(credential).await?;
+    Ok(credential.map(|credential| credential.client))
 }
 
 /// Has everything removed that a link made for a source repository: the hook before the key. Says how many.

@@ -299,13 +299,14 @@ CREATE UNIQUE INDEX provider_resources_one_of_a_kind ON provider_resources (sour
     WHERE state IN ('creating', 'active', 'failed');
 CREATE INDEX provider_resources_by_link ON provider_resources (link_id);
 
--- Deliveries that failed and were asked for again, by the provider's id: late when they come.
+-- Deliveries that failed and were asked for again, by the provider's id: late when they come. hook_id is a webhook's of
+-- provider_resources, or that of the GitHub App among forge_clients whose one webhook it is.
 CREATE TABLE redeliveries (
-    resource_id UUID   NOT NULL REFERENCES provider_resources (id) ON DELETE CASCADE,
-    remote_id   TEXT   NOT NULL,
-    wanted_at   BIGINT NOT NULL,
-    asked_at    BIGINT,
-    PRIMARY KEY (resource_id, remote_id)
+    hook_id   UUID   NOT NULL,
+    remote_id TEXT   NOT NULL,
+    wanted_at BIGINT NOT NULL,
+    asked_at  BIGINT,
+    PRIMARY KEY (hook_id, remote_id)
 );
 
 -- What Slipway knows each branch and tag to point at; sha is empty once the ref was deleted.

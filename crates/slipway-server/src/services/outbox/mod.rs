@@ -18,7 +18,7 @@ mod rotate_secret;
 
 use std::{sync::Arc, time::Duration};
 
-use slipway_forge::{ForgeError, OauthError};
+use slipway_forge::{AppError, ForgeError, OauthError};
 use slipway_store::{OutboxRow, Store, StoreError};
 use slipway_types::{Timestamp, forge::OutboxKind};
 
@@ -233,11 +233,23 @@ impl From<OauthError> for Trouble {
     }
 }
 
+impl From<AppError> for Trouble {
+    fn from(error: AppError) -> Self {
+        match error {
+            AppError::Forge(error) => error.into(),
+            other => Self::Never {
+                why: other.to_string(),
+            },
+        }
+    }
+}
+
 impl From<NoToken> for Trouble {
     fn from(error: NoToken) -> Self {
         match error {
             NoToken::Store(error) => error.into(),
             NoToken::Renewal(error) => error.into(),
+            NoToken::App(error) => error.into(),
             NoToken::Interrupted => Self::Later {
                 why: error.to_string(),
                 until: None,

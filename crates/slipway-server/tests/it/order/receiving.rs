@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use slipway_server::receive::{Group, NotStored};
-use slipway_store::{NewDelivery, StoreError};
+use slipway_store::{DeliveredTo, NewDelivery, Rotation, StoreError};
 use slipway_types::{
     ResourceId, SourceId, Timestamp,
     decision::{ChangeResult, DeliveryOutcome},
@@ -187,6 +187,51 @@ story! {
         assert_eq!((send("hook-secret").await, send("new-secret").await), (401, 202));
     }
 
+    /// The provider does not take a new secret: the one before is the current one again, and the other is what is tried
+    /// next. Both are good until that is over, for an earlier try may have reached the provider.
+    async fn a_refused_secret_stays_good_and_is_tried_again(world) {
+        let hook = async || world.store.provider_resources().by_hook_path("hookpath").await.unwrap().unwrap();
+        let id = hook().await.id;
+        let current = async || {
+            let secrets = world.store.provider_resources().open_secrets(id).await.unwrap().unwrap();
+            secrecy::ExposeSecret::expose_secret(&secrets.current).to_owned()
+        };
+        let rotate = async |new: &str| {
+            let tx = world.store.begin().await.unwrap();
+            assert!(tx.provider_resources().rotate_secret(id, &new.into()).await.unwrap());
+            tx.commit().await.unwrap();
+        };
+        let refuse = async || {
+            let tx = world.store.begin().await.unwrap();
+            let was_under_way = tx.provider_resources().refuse_rotation(id, "no").await.unwrap();
+            tx.commit().await.unwrap();
+            was_under_way
+        };
+        let send = async |secret: &str| {
+            let body = world.push(&branch("main")).payload.to_string();
+            world.post(HOOK, "push", &body, secret).await.0
+        };
+        assert!(!refuse().await, "nothing is under way");
+        rotate("new-secret").await;
+        assert!(refuse().await);
+        assert!(!refuse().await, "once");
+        assert_eq!(hook().await.rotation, Rotation::Refused("no".to_owned()));
+        assert_eq!(current().await, "hook-secret");
+        assert_eq!((send("hook-secret").await, send("new-secret").await), (202, 202));
+
+        rotate("a third").await;
+        assert_eq!(hook().await.rotation, Rotation::UnderWay);
+        assert_eq!(current().await, "new-secret");
+        assert_eq!((send("hook-secret").await, send("a third").await), (202, 401));
+        let now = Timestamp::now();
+        let tx = world.store.begin().await.unwrap();
+        tx.provider_resources().settle_rotation(id, now).await.unwrap();
+        assert_eq!(tx.provider_resources().forget_previous_secrets(now).await.unwrap(), 1);
+        tx.commit().await.unwrap();
+        assert_eq!(hook().await.rotation, Rotation::None);
+        assert_eq!((send("hook-secret").await, send("new-secret").await), (401, 202));
+    }
+
     /// A delivery that begins elsewhere than the record ends tells that another was lost: all heads are compared soon.
     /// What comes in order, or twice, tells nothing of the kind.
     async fn a_gap_has_all_heads_compared_soon(world) {
@@ -222,9 +267,9 @@ story! {
 
         let hook = world.store.provider_resources().by_hook_path("hookpath").await.unwrap().unwrap().id;
         let tx = world.store.begin().await.unwrap();
-        assert!(tx.redeliveries().want(hook, "remote-id").await.unwrap());
-        tx.redeliveries().asked(hook, "remote-id").await.unwrap();
-        assert!(!tx.redeliveries().want(hook, "remote-id").await.unwrap(), "asked for once");
+        assert!(tx.redeliveries().want(DeliveredTo::Webhook(hook), "remote-id").await.unwrap());
+        tx.redeliveries().asked(DeliveredTo::Webhook(hook), "remote-id").await.unwrap();
+        assert!(!tx.redeliveries().want(DeliveredTo::Webhook(hook), "remote-id").await.unwrap(), "asked for once");
         tx.commit().await.unwrap();
         let id = world.deliver(&failed).await;
         assert_eq!(world.entry(id).await.changes[0].said.result, ChangeResult::HeadUnchanged);
