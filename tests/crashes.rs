@@ -52,8 +52,13 @@ async fn dying_while_hook_and_key_are_repaired_leaves_one_of_each() -> Result<()
 }
 
 #[tokio::test]
+async fn dying_while_a_github_app_is_created_or_installed_is_survived_or_told() -> Result<()> {
+    survives(&[Act::CreateApp, Act::InstallApp]).await
+}
+
+#[tokio::test]
 async fn dying_while_tokens_are_renewed_is_survived_or_told() -> Result<()> {
-    survives(&[Act::Refresh]).await
+    survives(&[Act::Refresh(Kind::GitHub), Act::Refresh(Kind::Bitbucket)]).await
 }
 
 #[tokio::test]

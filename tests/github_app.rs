@@ -1,7 +1,6 @@
 //! A GitHub App, from its manifest to an image: created, linked, installed, built through, suspended, removed.
 
 use anyhow::{Context as _, Result, ensure};
-use secrecy::ExposeSecret as _;
 use slipway_devforge::{App, NewRepository, Repository};
 use slipway_testing::{Kind, Linked, Page, Rule, World, until};
 
@@ -14,31 +13,20 @@ pub(crate) async fn linked_through_an_app() -> Result<(World, App)> {
         .conforming(&workspace())
         .start()
         .await?;
-    sign_in_at_github(&world).await?;
-    let page = world.person.open("/admin/source-providers/github").await?;
-    let form = page.form("form[action='/admin/source-providers/github/app']")?;
-    let visitor = &world.person.visitor;
-    let carried = visitor.submit(&form).await?.ok()?;
-    let asked = visitor.submit(&carried.form("form#create")?).await?.ok()?;
-    let back = visitor.submit(&asked.form("form#create-app")?).await?.ok()?;
-    ensure!(
-        back.url.path() == "/admin/source-providers/github",
-        "not back at the provider's page: {} {}",
-        back.url,
-        back.words()
-    );
+    world.sign_in_at_github().await?;
+    let back = world.create_github_app("github", "Slipway").await?;
     let again = back.url.join("github/app/created?code=x&state=made-up")?;
     ensure!(
-        visitor
+        world
+            .person
+            .visitor
             .open(again)
             .await?
             .words()
             .contains("No GitHub App was taken over"),
         "a state that nobody asked for is refused"
     );
-    let tested = back.form("form[action='/admin/source-providers/github/app/test']")?;
-    let tested = visitor.submit(&tested).await?.ok()?;
-    ensure!(tested.words().contains("are accepted"), "{}", tested.words());
+    world.test_github_app("github").await?;
 
     let page = world.person.link(Kind::GitHub, &world.account).await?;
     ensure!(
@@ -48,17 +36,6 @@ pub(crate) async fn linked_through_an_app() -> Result<(World, App)> {
     );
     let app = world.forge.github().apps().pop().context("no App at GitHub")?;
     Ok((world, app))
-}
-
-async fn sign_in_at_github(world: &World) -> Result<()> {
-    let github = world.forge.github();
-    let visitor = &world.person.visitor;
-    let page = visitor.open(format!("{}/login", github.web_url())).await?;
-    let form = page
-        .form("form#sign-in")?
-        .set("login", &world.account.login)
-        .set("password", world.account.password.expose_secret());
-    visitor.submit(&form).await.map(drop)
 }
 
 /// Ada installs the App on her account, for this repository only; the browser comes back to *Linked accounts*.

@@ -71,6 +71,14 @@ steps! {
     KEY_CREATE = "key.create";
     /// Commit: it is there.
     KEY_CREATED = "key.created";
+    /// Commit: the `state` that an administrator goes to GitHub with, for a GitHub App.
+    APP_ASK = "app.ask";
+    /// Call: the code for the App.
+    APP_CONVERT = "app.convert";
+    /// Commit: the App, with its keys.
+    APP_KEEP = "app.keep";
+    /// Commit: where the App is installed.
+    APP_INSTALLED = "app.installed";
     /// Commit: a webhook is to get another secret.
     ROTATE = "rotate.decide";
     /// Call: the provider gets it.

@@ -14,6 +14,7 @@
 pub mod api;
 mod away;
 pub mod chaos;
+mod github_app;
 pub mod linked;
 pub mod samples;
 pub mod scan;

@@ -165,6 +165,11 @@ impl App {
         self.record(|app| app.hook.url.clone())
     }
 
+    /// The code that its owner's browser brings back from creating it, until it is used.
+    pub fn conversion_code(&self) -> Option<String> {
+        self.record(|app| app.conversion.clone())
+    }
+
     /// What its webhook signs with.
     pub fn webhook_secret(&self) -> String {
         self.record(|app| app.hook.secret.clone().unwrap_or_default())

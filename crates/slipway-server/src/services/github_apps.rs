@@ -2,6 +2,9 @@
 //!
 //! Invariants kept here: only an administrator's own browser session can bring a new App's code back, once, within the
 //! hour that GitHub gives; and the App's secrets are sealed before anybody is told that it is there.
+//!
+//! One moment cannot be covered: GitHub has given the keys, and the process dies before they are on disk. The code is spent
+//! then; the App is at GitHub, to be deleted there, and another one is created.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,6 +21,7 @@ use slipway_vault::TokenHash;
 use url::Url;
 
 use super::{Access, Caller, ServiceError, act, config::Config, forges::Forges};
+use crate::fault;
 
 /// "Registering a GitHub App from a manifest": "You must complete this step within one hour."
 const TERM: Duration = Duration::from_hours(1);
@@ -103,7 +107,9 @@ impl GithubApps {
         tx.app_attempts()
             .insert(TokenHash::of(&state).as_str(), &attempt)
             .await?;
+        fault::APP_ASK.before();
         tx.commit().await?;
+        fault::APP_ASK.after();
         let organization = Some(organization).filter(|organization| !organization.is_empty());
         Ok(Asked {
             page: AppManifest::page(&fields.web_url, organization, &state),
@@ -132,14 +138,16 @@ impl GithubApps {
             .filter(|attempt| attempt.session == session && attempt.forge == record.id)
             .filter(|attempt| attempt.expires_at > Timestamp::now())
             .ok_or_else(unknown_state)?;
+        // GitHub takes a code once. So the state is used up with the App that came of it, and a crash before the call, or a
+        // GitHub that does not answer, takes no more than loading the page again.
+        fault::APP_CONVERT.before();
+        let app = ConvertedApp::of_code(&bare(&record), self.forges.http(), code).await;
+        fault::APP_CONVERT.after();
+        let app = app?;
         let tx = self.store.begin().await?;
-        let ours = tx.app_attempts().consume(hash.as_str()).await?;
-        tx.commit().await?;
-        if !ours {
+        if !tx.app_attempts().consume(hash.as_str()).await? {
             return Err(unknown_state());
         }
-        let app = ConvertedApp::of_code(&bare(&record), self.forges.http(), code).await?;
-        let tx = self.store.begin().await?;
         tx.forges()
             .put_app(
                 record.id,
@@ -157,7 +165,9 @@ impl GithubApps {
         tx.audit()
             .record(&act(caller, "github_app.created", &record.fields.name))
             .await?;
+        fault::APP_KEEP.before();
         tx.commit().await?;
+        fault::APP_KEEP.after();
         Ok(app.name)
     }
 

@@ -20,7 +20,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Of {
-    /// Linking, making webhooks and keys, renewing tokens, unlinking
+    /// Linking, GitHub Apps, making and repairing webhooks and keys, exchanging secrets, renewing tokens, unlinking
     Link,
 }
 

@@ -19,8 +19,12 @@ pub enum Act {
     RotateInVain,
     /// A webhook and a key were removed at the provider, and are made again.
     Repair(Kind),
-    /// The tokens are renewed.
-    Refresh,
+    /// A GitHub App is created.
+    CreateApp,
+    /// It is installed.
+    InstallApp,
+    /// The tokens are renewed: Bitbucket's, or those that a GitHub App has of a person.
+    Refresh(Kind),
     /// The link is taken apart: the beginning and the end of it.
     Unlink,
     /// The link is taken apart: what Slipway made goes.
@@ -29,7 +33,7 @@ pub enum Act {
 
 impl Act {
     /// All.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Link,
         Self::Share,
         Self::OtherAccount,
@@ -39,7 +43,10 @@ impl Act {
         Self::RotateInVain,
         Self::Repair(Kind::GitHub),
         Self::Repair(Kind::Bitbucket),
-        Self::Refresh,
+        Self::CreateApp,
+        Self::InstallApp,
+        Self::Refresh(Kind::GitHub),
+        Self::Refresh(Kind::Bitbucket),
         Self::Unlink,
         Self::Remove,
     ];
@@ -74,7 +81,9 @@ impl Act {
                 "key.create",
                 "key.created",
             ],
-            Self::Refresh => &["refresh.claim", "refresh.call", "refresh.keep"],
+            Self::CreateApp => &["app.ask", "app.convert", "app.keep"],
+            Self::InstallApp => &["app.installed"],
+            Self::Refresh(_) => &["refresh.claim", "refresh.call", "refresh.keep"],
             Self::Unlink => &["unlink.decide", "unlink.revoke", "unlink.let_go"],
             Self::Remove => &["hook.remove", "key.remove", "resource.removed"],
         }
@@ -88,8 +97,7 @@ impl Act {
 
     pub(super) const fn kind(self) -> Kind {
         match self {
-            Self::Refresh => Kind::Bitbucket,
-            Self::Rotate(kind) | Self::Repair(kind) => kind,
+            Self::Rotate(kind) | Self::Repair(kind) | Self::Refresh(kind) => kind,
             _ => Kind::GitHub,
         }
     }

@@ -1,5 +1,5 @@
-//! `kill -9` at every step of linking, making, repairing and removing, exchanging secrets, refreshing and
-//! unlinking.
+//! `kill -9` at every step of linking, making, repairing and removing, exchanging secrets, GitHub Apps,
+//! refreshing and unlinking.
 //!
 //! For each fault point of the server: the server is told to die there, somebody does what leads there, the server
 //! dies, is started again, and the person does what a person would do then (load the page again, or begin again).
@@ -7,6 +7,7 @@
 //! beyond that is an orphan.
 
 mod act;
+mod app;
 mod resources;
 
 use std::{path::Path, time::Instant};
@@ -48,6 +49,8 @@ impl std::fmt::Display for Outcome {
 const LOSING_A_TOKEN: [&str; 2] = ["link.exchange.after", "link.hold.before"];
 /// The refresh token is spent, and the new one was lost with the process: linking again mends it.
 const LOSING_THE_REFRESH: [&str; 2] = ["refresh.call.after", "refresh.keep.before"];
+/// The App came to be at GitHub, and its keys were lost with the process: an administrator deletes it there.
+const LOSING_AN_APP: [&str; 2] = ["app.convert.after", "app.keep.before"];
 
 /// Dies at every point of these acts, in one world for each act.
 ///
@@ -92,7 +95,7 @@ struct Chaos {
 impl Chaos {
     async fn begin(program: &Path, act: Act) -> Result<Self> {
         let linked: &[Kind] = match act {
-            Act::Link => &[],
+            Act::Link | Act::CreateApp | Act::InstallApp | Act::Refresh(Kind::GitHub) => &[],
             _ => &[act.kind()],
         };
         let world = World::of(program)
@@ -108,7 +111,14 @@ impl Chaos {
             .api
             .post("/organizations", &json!({ "name": "acme" }))
             .await?;
-        if matches!(act, Act::Refresh | Act::Unlink | Act::Remove) {
+        if matches!(act, Act::CreateApp | Act::InstallApp | Act::Refresh(Kind::GitHub)) {
+            world.sign_in_at_github().await?;
+        }
+        if matches!(act, Act::InstallApp | Act::Refresh(Kind::GitHub)) {
+            world.create_github_app("github", "Slipway").await?;
+            world.person.link(Kind::GitHub, &world.account).await?;
+        }
+        if matches!(act, Act::Refresh(Kind::Bitbucket) | Act::Unlink | Act::Remove) {
             world.repository(act.kind()).create().await?;
         }
         let person = world.person.elsewhere().await?;
@@ -130,7 +140,9 @@ impl Chaos {
             Act::Rotate(_) => self.rotate(point).await?,
             Act::RotateInVain => self.rotate_in_vain(point).await?,
             Act::Repair(_) => self.repair(point).await?,
-            Act::Refresh => self.refresh(point).await?,
+            Act::CreateApp => self.create_app(point).await?,
+            Act::InstallApp => self.install(point).await?,
+            Act::Refresh(_) => self.refresh(point).await?,
             Act::Unlink | Act::Remove => self.unlink(point).await?,
         };
         Ok(orphans)
@@ -208,19 +220,16 @@ impl Chaos {
     }
 
     async fn refresh(&self, point: &str) -> Result<usize> {
-        let (world, kind) = (&self.world, Kind::Bitbucket);
-        let check = async || {
-            world
-                .api
-                .post("/namespaces/ada/links/bitbucket/check", &json!({}))
-                .await
-        };
+        let (world, kind) = (&self.world, self.act.kind());
+        let path = format!("/namespaces/ada/links/{}/check", kind.as_str());
+        let check = async || world.api.post(&path, &json!({})).await;
         self.crash(point, async || {
             world.forge.provider(kind).expire_tokens();
             check().await
         })
         .await?;
         let link = check().await?;
+        let lost = usize::from(LOSING_THE_REFRESH.contains(&point));
         if LOSING_THE_REFRESH.contains(&point) {
             ensure!(
                 link["health"] == "broken" && link["health_reason"] == "token_expired",
@@ -232,7 +241,7 @@ impl Chaos {
         world.settled().await?;
         let link = check().await?;
         ensure!(link["health"] == "healthy", "the link is {link}");
-        let mut orphans = 0;
+        let mut orphans = world.valid_tokens(kind).saturating_sub(1 + lost);
         for source in world.forge.provider(kind).repositories() {
             ensure!(
                 !source.hooks().is_empty() && !source.keys().is_empty(),

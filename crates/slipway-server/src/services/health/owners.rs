@@ -14,11 +14,14 @@ use slipway_types::{
 };
 
 use super::{HealthCheck, SOURCES};
-use crate::services::{
-    Caller, ServiceError, act, app_events,
-    linking::stored,
-    links::NO_LINK,
-    reach::{merged, not_reached, put_owner},
+use crate::{
+    fault,
+    services::{
+        Caller, ServiceError, act, app_events,
+        linking::stored,
+        links::NO_LINK,
+        reach::{merged, not_reached, put_owner},
+    },
 };
 
 /// How many organizations that are not listed are asked for by name each time.
@@ -83,7 +86,10 @@ impl HealthCheck {
         let health = app_events::health(&tx, &link).await?;
         tx.links().set_health(link.id, &health).await?;
         app_events::follow_sources(&tx, &link, false).await?;
-        Ok(tx.commit().await?)
+        fault::APP_INSTALLED.before();
+        tx.commit().await?;
+        fault::APP_INSTALLED.after();
+        Ok(())
     }
 
     /// The person came back from installing the GitHub App, or from choosing repositories. What the browser brings can
