@@ -149,6 +149,16 @@ async fn with_repair_switched_off_what_got_lost_is_shown_with_a_button() -> Resu
     page_says(&world, &["webhook_missing", "deploy_key_missing", "Repair"]).await?;
 
     let page = world.person.open(&configure).await?;
+    let check = page.form(&format!("form[action='{configure}/check']"))?;
+    world.forge.github().befall(Mishap::status(503));
+    let away = world.person.visitor.submit(&check).await?.ok()?;
+    assert!(
+        away.words().contains("could not be asked now"),
+        "{}",
+        away.words()
+    );
+    world.forge.github().calm();
+
     let form = page.form(&format!("form[action='{configure}/repair']"))?;
     world.person.visitor.submit(&form).await?.ok()?;
     world.settled().await?;

@@ -94,6 +94,7 @@ fn toast(done: &Done) -> Option<String> {
         "canceled" => format!("Build {build} is being canceled."),
         "replayed" => "The delivery is being looked at again, with today’s rules.".to_owned(),
         "checked" => "Checked just now.".to_owned(),
+        "unanswered" => "The provider could not be asked now; what it said last is shown.".to_owned(),
         "repairing" => "It is being repaired.".to_owned(),
         "requested" => "Noted. It is granted when an owner of the organization approves it.".to_owned(),
         "linked" => "Linked.".to_owned(),

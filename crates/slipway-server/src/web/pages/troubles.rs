@@ -10,7 +10,10 @@ use super::{act, to};
 use crate::{
     app::App,
     failure::Failure,
-    services::health::{Trouble, Troubled, fix},
+    services::{
+        ServiceError,
+        health::{Trouble, Troubled, fix},
+    },
     web::{
         session::SignedIn,
         view::{Act, health::TroubleBox},
@@ -91,16 +94,23 @@ fn sentence(detail: &str, repairing: bool) -> String {
 /// `POST /{namespace}/{repository}/builds/configure/check`
 ///
 /// # Errors
-/// Forbidden, for those without admin on it; what kept the forge from saying.
+/// Forbidden, for those without admin on it.
 pub async fn check(
     State(app): State<App>,
     who: SignedIn,
     Path((namespace, name)): Path<(SlugName, SlugName)>,
 ) -> Result<Response, Failure> {
-    app.health
-        .check_repository(&who.caller, &namespace, &name)
-        .await?;
-    Ok(to(&format!("/{namespace}/{name}/builds/configure?done=checked")))
+    let checked = app.health.check_repository(&who.caller, &namespace, &name).await;
+    let done = match checked {
+        Ok(()) => "checked",
+        // What kept it from saying is noted at its link, like every failed call.
+        Err(error @ (ServiceError::Forge(_) | ServiceError::Oauth(_))) => {
+            Failure::from(error).log();
+            "unanswered"
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(to(&format!("/{namespace}/{name}/builds/configure?done={done}")))
 }
 
 /// `POST /{namespace}/{repository}/builds/configure/repair`
