@@ -174,12 +174,14 @@ async fn a_webhook_whose_deliveries_do_not_get_through_is_named_and_set_again() 
     let linked = world.repository(Kind::GitHub).create().await?;
     world.serve.kill().await?;
     linked.push_word("main", "unheard").await?;
+    // Else it may come again before anybody looks, and nothing fails any more.
+    world.forge.github().befall(Mishap::status(503).on("/attempts"));
     world.serve.start().await?;
-    world.settled().await?;
 
     let path = format!("/repositories/{}/configuration/check", linked.name);
     let found = world.api.post(&path, &json!({})).await?;
     assert_eq!(found["webhook"]["reason"], "webhook_failing", "{found}");
+    world.forge.github().calm();
     world.settled().await?;
     let detail = configuration(&linked, &world).await?["webhook"]["detail"].to_string();
     assert!(detail.contains("set again"), "{detail}");

@@ -72,6 +72,11 @@ impl Chaos {
             check().await
         })
         .await?;
+        let installed = lock(&installation).take();
+        let installation = match installed {
+            Some(installation) => installation,
+            None => app.install("ada", None)?,
+        };
         until("the installation is known", async || {
             check().await?;
             let links = world.api.get("/namespaces/ada/links").await?;
@@ -85,7 +90,6 @@ impl Chaos {
             Ok(is_there.then_some(()))
         })
         .await?;
-        let installation = lock(&installation).take().context("nothing was installed")?;
         app.uninstall(installation);
         world.settled().await?;
         check().await?;
