@@ -128,11 +128,22 @@ pub(super) async fn made(
     let Some(reason) = repaired_reason(resource).filter(|_| ours) else {
         return Ok(());
     };
-    let name = source.full_name();
     let act = match resource.kind {
         ResourceKind::Webhook => "webhook.repaired",
         ResourceKind::DeployKey => "deploy_key.repaired",
     };
+    let detail = serde_json::json!({ "resource": resource.id, "reason": reason.as_str() });
+    record_for_all(tx, source, act, &detail).await
+}
+
+/// What Slipway did by itself at a source repository, in the audit trail of everything that is built from it.
+pub(super) async fn record_for_all(
+    tx: &Tx,
+    source: &SourceRepository,
+    act: &str,
+    detail: &serde_json::Value,
+) -> Result<(), StoreError> {
+    let name = source.full_name();
     for configuration in tx.configurations().of_source(source.id).await? {
         tx.audit()
             .record(&NewAct {
@@ -143,7 +154,7 @@ pub(super) async fn made(
                 repository: Some(configuration.repository),
                 act,
                 object: &name,
-                detail: serde_json::json!({ "resource": resource.id, "reason": reason.as_str() }),
+                detail: detail.clone(),
             })
             .await?;
     }

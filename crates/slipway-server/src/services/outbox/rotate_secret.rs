@@ -3,14 +3,11 @@
 use std::time::Duration;
 
 use slipway_forge::HookSpec;
-use slipway_store::{NewAct, OutboxRow, Rotation, StoreError};
+use slipway_store::{OutboxRow, Rotation, StoreError};
 use slipway_types::{Timestamp, forge::ResourceState};
 
 use super::{OutboxWorker, Outcome, Trouble, create_webhook, repository};
-use crate::{
-    fault,
-    services::{reach::SLIPWAY, resources::ResourceStep},
-};
+use crate::{fault, services::resources::ResourceStep};
 
 /// How long a delivery that was signed with the secret before may be under way. Providers give up a delivery after ten
 /// seconds, and Bitbucket tries it twice more ("Manage webhooks"); the pauses between are not documented.
@@ -66,20 +63,8 @@ pub(super) async fn given_up(worker: &OutboxWorker, row: &OutboxRow, why: &str) 
     let resource = resource.ok_or_else(|| StoreError::NotFound("the webhook".to_owned()))?;
     if tx.provider_resources().refuse_rotation(resource.id, why).await? {
         let source = tx.source_repositories().get(resource.source).await?;
-        for configuration in tx.configurations().of_source(source.id).await? {
-            tx.audit()
-                .record(&NewAct {
-                    user: None,
-                    actor: SLIPWAY,
-                    address: None,
-                    namespace: Some(source.namespace),
-                    repository: Some(configuration.repository),
-                    act: "webhook.secret_refused",
-                    object: &source.full_name(),
-                    detail: serde_json::json!({ "resource": resource.id, "why": why }),
-                })
-                .await?;
-        }
+        let detail = serde_json::json!({ "resource": resource.id, "why": why });
+        repository::record_for_all(&tx, &source, "webhook.secret_refused", &detail).await?;
     }
     tx.outbox().give_up(row.id, why).await?;
     fault::ROTATE_REFUSED.before();
