@@ -42,6 +42,7 @@ async fn dying_while_a_webhooks_secret_is_exchanged_loses_no_delivery() -> Resul
         Act::Rotate(Kind::GitHub),
         Act::Rotate(Kind::Bitbucket),
         Act::RotateInVain,
+        Act::Forget,
     ];
     survives(&acts).await
 }
@@ -69,6 +70,11 @@ async fn dying_at_any_step_of_unlinking_leaves_nothing_at_the_provider() -> Resu
 #[tokio::test]
 async fn dying_while_hooks_and_keys_are_removed_leaves_nothing_at_the_provider() -> Result<()> {
     survives(&[Act::Remove]).await
+}
+
+#[tokio::test]
+async fn dying_while_an_access_is_proven_gone_proves_nothing_that_is_not_so() -> Result<()> {
+    survives(&[Act::Prove, Act::ProveEnded]).await
 }
 
 #[test]

@@ -1,15 +1,14 @@
 //! Coming back from the provider: each outcome of the callback has its own words, and changes nothing that it should
 //! not (linked-accounts.md, "Linking, step by step").
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use secrecy::ExposeSecret as _;
 use slipway_devforge::NewOAuthClient;
-use slipway_store::{Options, Store};
 use slipway_testing::{Kind, Page, Person, World, story::Account, until};
 use slipway_types::Timestamp;
-use slipway_vault::{TokenHash, Vault};
+use slipway_vault::TokenHash;
 use url::Url;
 
 use crate::SLIPWAY;
@@ -522,11 +521,7 @@ pub(crate) async fn people<const N: usize>(world: &World, names: [&str; N]) -> R
 
 /// Lets the time of a state be over, in the store of a server that is stopped.
 async fn outdate(world: &World, state: &str) -> Result<()> {
-    let keys = slipway_vault::load(&world.serve.data().join("slipway.key"))?;
-    let options = Options::Sqlite {
-        directory: world.serve.data().to_owned(),
-    };
-    let store = Store::open(&options, Arc::new(Vault::new(keys))).await?;
+    let store = world.store().await?;
     let tx = store.begin().await?;
     let past = Timestamp::now().minus(Duration::from_secs(1));
     tx.link_attempts()

@@ -3,20 +3,15 @@
 //! What is looked for comes from those who made the secrets: the simulated forge's ledger, and what Slipway's own
 //! vault holds. A canary is planted in each place first, and has to be found there by the same search.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::collections::{BTreeSet, VecDeque};
 
 use anyhow::{Context as _, Result};
 use secrecy::ExposeSecret as _;
-use slipway_store::{Options, Store};
 use slipway_testing::{
     Kind, World, samples,
     scan::{Arguments, Secrets},
 };
 use slipway_types::forge::ResourceKind;
-use slipway_vault::Vault;
 
 use crate::SLIPWAY;
 
@@ -136,11 +131,7 @@ async fn all_secrets(world: &World) -> Result<Secrets> {
     );
     secrets.add("the access token", world.api.token().expose_secret());
 
-    let keys = slipway_vault::load(&world.serve.data().join("slipway.key"))?;
-    let options = Options::Sqlite {
-        directory: world.serve.data().to_owned(),
-    };
-    let store = Store::open(&options, Arc::new(Vault::new(keys))).await?;
+    let store = world.store().await?;
     for registry in store.registries().shared().await? {
         let password = store.registries().open_password(registry.id).await?;
         secrets.add(

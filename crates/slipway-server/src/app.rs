@@ -6,7 +6,7 @@ use axum::Router;
 use futures::future::BoxFuture;
 use slipway_forge::{HttpClient, HttpClientError};
 use slipway_registry::RegistryError;
-use slipway_store::Store;
+use slipway_store::{Store, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -16,7 +16,7 @@ use crate::{
     receive::{self, Receive},
     services::{
         Access, ServiceError,
-        access_proofs::AccessProofs,
+        access_proofs::{self, AccessProofs},
         accounts::Accounts,
         ask::AskForge,
         audit::AuditTrail,
@@ -146,6 +146,7 @@ impl App {
         let queue = Queue::new(store.clone(), observe.clone(), decide.clone(), bells.clone());
         let providers = SourceProviders::new(store.clone(), forges.clone(), Arc::clone(&config));
         providers.configure(&settings.forges).await?;
+        access_proofs::end_claims_of_the_dead(&store).await?;
         let outbox_wake = bells.outbox.clone();
         Ok(Self(Arc::new(Services {
             access: Access::new(store.clone()),
@@ -328,6 +329,9 @@ pub enum StartError {
     /// A source provider of the configuration file cannot be.
     #[error("the source providers of the configuration file cannot be used")]
     Providers(#[from] ServiceError),
+    /// The store did not answer.
+    #[error("the database cannot be used")]
+    Store(#[from] StoreError),
 }
 
 /// A loop died: it panicked, which its log line says. The process must end, for without it the server would look well

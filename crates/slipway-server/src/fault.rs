@@ -1,8 +1,9 @@
 //! Fault points: named moments at which a test has the process die, as by `kill -9`.
 //!
 //! One stands before and after each outer call and each commit of what must survive a crash: linking, making and
-//! removing webhooks and keys, exchanging their secrets, repairing, refreshing, unlinking. `scripts/chaos link` dies at every one of them, starts
-//! again, and compares what Slipway says with what the provider holds.
+//! removing webhooks and keys, exchanging their secrets, repairing, refreshing, unlinking, proving that an access is gone.
+//! `scripts/chaos link` dies at every one of them, starts again, and compares what Slipway says with what the provider
+//! holds.
 //!
 //! They are compiled in always, and do nothing unless the environment of `slipway serve` names one
 //! (`SLIPWAY_FAULT_POINT`). That is safer than a feature of the build: the program that was tested is, byte for
@@ -87,6 +88,8 @@ steps! {
     ROTATED = "rotate.settle";
     /// Commit: the provider did not take it.
     ROTATE_REFUSED = "rotate.refuse";
+    /// Commit: what had been signed with the secret before has arrived; it is forgotten.
+    ROTATE_FORGET = "rotate.forget";
     /// Commit: a webhook or a key that got lost is to be made again.
     REPAIR = "repair.decide";
     /// Commit: which process refreshes a token.
@@ -107,6 +110,12 @@ steps! {
     REVOKE = "unlink.revoke";
     /// Commit: the link is gone, and its tokens.
     UNLINKED = "unlink.let_go";
+    /// Commit: which process asks whether an access is gone.
+    PROOF_CLAIM = "proof.claim";
+    /// Call: the refresh token that is kept for the proof is used.
+    PROOF_CALL = "proof.call";
+    /// Commit: what the answer shows.
+    PROOF_KEEP = "proof.keep";
 }
 
 /// There is no such point.

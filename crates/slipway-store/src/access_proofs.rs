@@ -158,6 +158,19 @@ impl AccessProofs<'_> {
         Ok(self.0.execute(&sql, [link.uuid().into(), term.into()]).await? == 1)
     }
 
+    /// For a server that starts: on SQLite it is the only one, so that a claim that is there is a dead one's, and its term is
+    /// over. That it was there stays known: what became of its call is not. On PostgreSQL another replica may be asking.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn end_claims_of_the_dead(&self) -> Result<(), StoreError> {
+        if self.0.is_postgres() {
+            return Ok(());
+        }
+        let sql = "UPDATE access_proofs SET asking_until = 0 WHERE asking_until IS NOT NULL";
+        self.0.execute(sql, []).await.map(drop)
+    }
+
     /// Gives the asking back without an answer. `doubtful`: the token may be spent nevertheless.
     ///
     /// # Errors

@@ -5,11 +5,14 @@ use std::{
     fmt::Write as _,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Arc,
 };
 
 use anyhow::{Context as _, Result, ensure};
 use slipway_devforge::{Config, Descriptions, DevForge, Kind, NewOAuthClient};
 use slipway_parts::{Engine, Postgres, Registry};
+use slipway_store::{Options, Store};
+use slipway_vault::Vault;
 
 use crate::{Api, Person, Serve, api::Queue, linked::NewLinked, story::Account, until};
 
@@ -98,6 +101,18 @@ impl World {
                 Err(error.context(format!("left: {left:?}\n{}", self.serve.log_tail())))
             }
         }
+    }
+
+    /// The server's own records, while it does not run. Of a world on SQLite.
+    ///
+    /// # Errors
+    /// When they cannot be opened.
+    pub async fn store(&self) -> Result<Store> {
+        let keys = slipway_vault::load(&self.serve.data().join("slipway.key"))?;
+        let options = Options::Sqlite {
+            directory: self.serve.data().to_owned(),
+        };
+        Ok(Store::open(&options, Arc::new(Vault::new(keys))).await?)
     }
 
     /// Pulls the image of a digest of the repository `name` from the registry, runs it, and returns what it says.

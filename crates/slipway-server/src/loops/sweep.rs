@@ -8,7 +8,10 @@ use slipway_store::Store;
 use slipway_types::Timestamp;
 
 use super::{LoopError, Wakes, drive};
-use crate::services::{access_proofs, linking::Linking, wake::Wake};
+use crate::{
+    fault,
+    services::{access_proofs, linking::Linking, wake::Wake},
+};
 
 /// How long a repeated request is recognised.
 const IDEMPOTENCY: Duration = Duration::from_hours(24);
@@ -27,10 +30,16 @@ pub async fn sweep_one(store: &Store, linking: &Linking) -> Result<(), LoopError
     tx.app_attempts().sweep(now).await?;
     tx.idempotency_keys().sweep(now.minus(IDEMPOTENCY)).await?;
     tx.outbox().sweep(now.minus(DONE)).await?;
-    tx.provider_resources().forget_previous_secrets(now).await?;
+    let secrets = tx.provider_resources().forget_previous_secrets(now).await?;
     access_proofs::lapse(&tx, now).await?;
     tx.redeliveries().sweep(now.minus(DONE)).await?;
+    if secrets > 0 {
+        fault::ROTATE_FORGET.before();
+    }
     tx.commit().await?;
+    if secrets > 0 {
+        fault::ROTATE_FORGET.after();
+    }
     Ok(())
 }
 

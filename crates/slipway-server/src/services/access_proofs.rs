@@ -14,6 +14,7 @@ use slipway_store::{AccessProof, ForgeRecord, Link, NewAct, Store, StoreError, T
 use slipway_types::{LinkId, SlugName, Timestamp, forge::ProofState};
 
 use super::{Access, Caller, ServiceError, act, forges::Forges, reach::SLIPWAY, unlinking};
+use crate::fault;
 
 /// How long a token is kept for the proof at most: long enough to come back to it after some days, and far shorter than
 /// the three months after which an unused refresh token ends at Bitbucket by itself.
@@ -117,7 +118,9 @@ impl AccessProofs {
         let forge = self.forges.by_client(self.of(link.id).await?.client).await?;
         let tx = self.store.begin().await?;
         let ours = tx.access_proofs().claim(link.id, CLAIM).await?;
+        fault::PROOF_CLAIM.before();
         tx.commit().await?;
+        fault::PROOF_CLAIM.after();
         let proof = self.of(link.id).await?;
         let token = self.store.access_proofs().open_refresh_token(link.id).await?;
         let Some(token) = token else {
@@ -129,25 +132,27 @@ impl AccessProofs {
                 message: "somebody is checking this at the moment; look again in a minute".to_owned(),
             });
         }
+        fault::PROOF_CALL.before();
         let answer = forge.refresh(&token).await;
+        fault::PROOF_CALL.after();
         let tx = self.store.begin().await?;
-        let state = match settle(&tx, &proof, answer).await? {
-            Ok(state) => state,
-            Err(error) => {
-                tx.commit().await?;
-                return Err(error.into());
-            }
-        };
-        tx.audit()
-            .record(&NewAct {
-                namespace: Some(link.namespace),
-                detail: serde_json::json!({
-                    "account": link.login, "link": link.id, "outcome": state.as_str(),
-                }),
-                ..act(caller, "link.access_checked", &record.fields.name)
-            })
-            .await?;
+        let shown = settle(&tx, &proof, answer).await?;
+        if let Ok(state) = &shown {
+            let detail = serde_json::json!({
+                "account": link.login, "link": link.id, "outcome": state.as_str(),
+            });
+            tx.audit()
+                .record(&NewAct {
+                    namespace: Some(link.namespace),
+                    detail,
+                    ..act(caller, "link.access_checked", &record.fields.name)
+                })
+                .await?;
+        }
+        fault::PROOF_KEEP.before();
         tx.commit().await?;
+        fault::PROOF_KEEP.after();
+        shown?;
         self.of(link.id).await
     }
 }
@@ -182,6 +187,16 @@ async fn settle(
             Ok(Err(error))
         }
     }
+}
+
+/// A server starts: whoever asked while it ran before has died, and may be asked after at once.
+///
+/// # Errors
+/// What the store says.
+pub async fn end_claims_of_the_dead(store: &Store) -> Result<(), StoreError> {
+    let tx = store.begin().await?;
+    tx.access_proofs().end_claims_of_the_dead().await?;
+    tx.commit().await
 }
 
 /// Erases the tokens whose time is over.

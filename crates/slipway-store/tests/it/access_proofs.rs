@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
-use slipway_store::{NewProof, Store, StoreError, db_test};
+use slipway_store::{NewProof, Store, StoreError, db_test, testing};
 use slipway_types::{
     ForgeClientId, LinkId, NamespaceId, Timestamp,
     forge::{ClientKind, ProofState},
@@ -104,5 +104,22 @@ db_test! {
         assert_eq!(token(&store, link).await, None);
         let state = store.access_proofs().find(link).await.unwrap().unwrap().state;
         assert_eq!(state, ProofState::LinkedAgain);
+    }
+}
+
+/// On PostgreSQL another replica may be asking.
+#[tokio::test]
+async fn only_a_server_that_is_alone_need_not_wait_for_one_that_died() {
+    for (database, alone) in [
+        (testing::on_sqlite().await, true),
+        (testing::on_postgres().await, false),
+    ] {
+        let (link, ..) = kept(&database.store).await;
+        let tx = database.store.begin().await.unwrap();
+        assert!(tx.access_proofs().claim(link, KEPT).await.unwrap());
+        tx.access_proofs().end_claims_of_the_dead().await.unwrap();
+        assert_eq!(tx.access_proofs().claim(link, KEPT).await.unwrap(), alone);
+        let doubtful = tx.access_proofs().find(link).await.unwrap().unwrap().doubtful;
+        assert_eq!(doubtful, alone, "what became of the call is not known");
     }
 }

@@ -20,7 +20,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Of {
-    /// Linking, GitHub Apps, making and repairing webhooks and keys, exchanging secrets, renewing tokens, unlinking
+    /// Linking, GitHub Apps, making and repairing webhooks and keys, exchanging secrets, renewing tokens, unlinking,
+    /// proving that an access is gone
     Link,
 }
 

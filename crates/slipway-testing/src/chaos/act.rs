@@ -17,6 +17,8 @@ pub enum Act {
     Rotate(Kind),
     /// The same, and the provider does not take it.
     RotateInVain,
+    /// A webhook's secret was exchanged a while ago, and the one before is forgotten.
+    Forget,
     /// A webhook and a key were removed at the provider, and are made again.
     Repair(Kind),
     /// A GitHub App is created.
@@ -29,11 +31,15 @@ pub enum Act {
     Unlink,
     /// The link is taken apart: what Slipway made goes.
     Remove,
+    /// Whether the access of a link that was taken apart is gone: it is there still.
+    Prove,
+    /// The same, after the person has ended it at the provider.
+    ProveEnded,
 }
 
 impl Act {
     /// All.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Link,
         Self::Share,
         Self::OtherAccount,
@@ -41,6 +47,7 @@ impl Act {
         Self::Rotate(Kind::GitHub),
         Self::Rotate(Kind::Bitbucket),
         Self::RotateInVain,
+        Self::Forget,
         Self::Repair(Kind::GitHub),
         Self::Repair(Kind::Bitbucket),
         Self::CreateApp,
@@ -49,6 +56,8 @@ impl Act {
         Self::Refresh(Kind::Bitbucket),
         Self::Unlink,
         Self::Remove,
+        Self::Prove,
+        Self::ProveEnded,
     ];
 
     /// The steps on the way of it, in order; each has a fault point before and one after it.
@@ -74,6 +83,7 @@ impl Act {
             ],
             Self::Rotate(_) => &["rotate.decide", "rotate.call", "rotate.settle"],
             Self::RotateInVain => &["rotate.refuse"],
+            Self::Forget => &["rotate.forget"],
             Self::Repair(_) => &[
                 "repair.decide",
                 "hook.create",
@@ -86,6 +96,7 @@ impl Act {
             Self::Refresh(_) => &["refresh.claim", "refresh.call", "refresh.keep"],
             Self::Unlink => &["unlink.decide", "unlink.revoke", "unlink.let_go"],
             Self::Remove => &["hook.remove", "key.remove", "resource.removed"],
+            Self::Prove | Self::ProveEnded => &["proof.claim", "proof.call", "proof.keep"],
         }
     }
 
@@ -98,6 +109,7 @@ impl Act {
     pub(super) const fn kind(self) -> Kind {
         match self {
             Self::Rotate(kind) | Self::Repair(kind) | Self::Refresh(kind) => kind,
+            Self::Prove | Self::ProveEnded => Kind::Bitbucket,
             _ => Kind::GitHub,
         }
     }

@@ -1,5 +1,5 @@
 //! `kill -9` at every step of linking, making, repairing and removing, exchanging secrets, GitHub Apps,
-//! refreshing and unlinking.
+//! refreshing, unlinking and proving that an access is gone.
 //!
 //! For each fault point of the server: the server is told to die there, somebody does what leads there, the server
 //! dies, is started again, and the person does what a person would do then (load the page again, or begin again).
@@ -8,6 +8,7 @@
 
 mod act;
 mod app;
+mod proof;
 mod resources;
 
 use std::{path::Path, time::Instant};
@@ -51,6 +52,15 @@ const LOSING_A_TOKEN: [&str; 2] = ["link.exchange.after", "link.hold.before"];
 const LOSING_THE_REFRESH: [&str; 2] = ["refresh.call.after", "refresh.keep.before"];
 /// The App came to be at GitHub, and its keys were lost with the process: an administrator deletes it there.
 const LOSING_AN_APP: [&str; 2] = ["app.convert.after", "app.keep.before"];
+
+/// The refresh token that was kept for the proof may be spent: no refusal shows anything any more. Where the access is
+/// there still, it is spent indeed at the last two.
+const LOSING_THE_PROOF: [&str; 4] = [
+    "proof.claim.after",
+    "proof.call.before",
+    "proof.call.after",
+    "proof.keep.before",
+];
 
 /// Dies at every point of these acts, in one world for each act.
 ///
@@ -139,11 +149,14 @@ impl Chaos {
             Act::Configure => self.configure(point).await?,
             Act::Rotate(_) => self.rotate(point).await?,
             Act::RotateInVain => self.rotate_in_vain(point).await?,
+            Act::Forget => self.forget(point).await?,
             Act::Repair(_) => self.repair(point).await?,
             Act::CreateApp => self.create_app(point).await?,
             Act::InstallApp => self.install(point).await?,
             Act::Refresh(_) => self.refresh(point).await?,
             Act::Unlink | Act::Remove => self.unlink(point).await?,
+            Act::Prove => self.prove(point, false).await?,
+            Act::ProveEnded => self.prove(point, true).await?,
         };
         Ok(orphans)
     }

@@ -4,6 +4,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 use slipway_devforge::{Delivery, Mishap, Order};
+use slipway_store::Rotation;
+use slipway_types::Timestamp;
 
 use super::Chaos;
 use crate::{Linked, Rule, until};
@@ -100,6 +102,54 @@ impl Chaos {
             "the provider has the secret before"
         );
         self.holds_one_of_each(&linked).await
+    }
+
+    /// Deliveries with the secret before are under way for a quarter of an hour. So that nobody waits for that here: the
+    /// server dies when the provider has the new secret and Slipway does not know yet, and what it would write down then
+    /// is written down for it, as a quarter of an hour ago.
+    pub(super) async fn forget(&self, point: &str) -> Result<usize> {
+        let world = &self.world;
+        let new = world.repository(self.act.kind()).rule(Self::rule());
+        let linked = new.create().await?;
+        let before = linked.hook_secret()?;
+        let armed = [("SLIPWAY_FAULT_POINT", "rotate.call.after")];
+        world.serve.start_with(&armed).await?;
+        let path = format!("/repositories/{}/configuration/webhook/rotate", linked.name);
+        world.api.post(&path, &json!({})).await.ok();
+        world.serve.ended().await?;
+        ensure!(
+            linked.hook_secret()? != before,
+            "the provider has the secret before"
+        );
+
+        self.settle_as_if_long_ago(&linked).await?;
+        self.crash(point, async || Ok(())).await?;
+        until("the secret before is forgotten", async || {
+            let stands = self.configuration(&linked).await?;
+            Ok(stands["webhook"]["secret_exchange"].is_null().then_some(()))
+        })
+        .await?;
+        self.holds_one_of_each(&linked).await
+    }
+
+    /// Writes down that the provider has the new secret, while the server does not run.
+    async fn settle_as_if_long_ago(&self, linked: &Linked<'_>) -> Result<()> {
+        let store = self.world.store().await?;
+        let tx = store.begin().await?;
+        let url = linked.source.hooks().remove(0).url;
+        let path = url.rsplit('/').next().unwrap_or_default();
+        let hook = tx.provider_resources().by_hook_path(path).await?;
+        let hook = hook.context("Slipway does not know the hook")?;
+        ensure!(
+            hook.rotation == Rotation::UnderWay,
+            "the exchange is {:?}",
+            hook.rotation
+        );
+        tx.provider_resources()
+            .settle_rotation(hook.id, Timestamp::now())
+            .await?;
+        tx.commit().await?;
+        Ok(store.close().await?)
     }
 
     async fn exchange_is(&self, linked: &Linked<'_>, what: &str) -> Result<()> {
