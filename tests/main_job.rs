@@ -26,6 +26,17 @@ async fn a_push_to_bitbucket_becomes_an_image_on_postgresql() -> Result<()> {
     a_push_becomes_an_image(&world, Kind::Bitbucket).await
 }
 
+/// Clone, build and push go through the few services that the machine may reach; its engine is its own.
+#[tokio::test]
+async fn a_push_becomes_an_image_in_a_rootless_machine() -> Result<()> {
+    let world = World::of(SLIPWAY)
+        .rootless("trixie")
+        .linked(&[Kind::GitHub])
+        .start()
+        .await?;
+    a_push_becomes_an_image(&world, Kind::GitHub).await
+}
+
 async fn a_push_becomes_an_image(world: &World, kind: Kind) -> Result<()> {
     let linked = world
         .repository(kind)

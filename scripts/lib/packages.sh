@@ -12,6 +12,26 @@ install_base() {
     apt_install ca-certificates curl gcc libc6-dev pkg-config mold \
         git git-lfs openssh-client busybox-static docker-registry iproute2
     install_docker
+    install_for_machines
+}
+
+# Rootless machines: ids of their own, a network of their own, and a Debian to start from.
+install_for_machines() {
+    apt_install uidmap slirp4netns nftables mmdebstrap debian-archive-keyring
+    lend_ids
+}
+
+# Ids for ten machines at once, for the user that runs this and has none yet: behind all that are lent already.
+lend_ids() {
+    local user file last
+    user=$(id -un)
+    for file in /etc/subuid /etc/subgid; do
+        grep -qs "^$user:" "$file" && continue
+        last=$(awk -F: '{ end = $2 + $3; if (end > last) last = end } END { print last < 1000000 ? 1000000 : last }' "$file" 2>/dev/null || echo 1000000)
+        need_root "lending ids to $user" "writes $file"
+        say "Lending $user 655360 ids from $last on in $file"
+        printf '%s:%s:655360\n' "$user" "$last" >>"$file"
+    done
 }
 
 install_docker() {

@@ -30,6 +30,28 @@ pub enum MachineError {
         #[source]
         source: io::Error,
     },
+    /// The host lends this user no ids for machines.
+    #[error(
+        "{user} has no 65,536 sub-ids: add a line `{user}:FIRST:COUNT` to /etc/subuid and to /etc/subgid, with 65,536 for each build that is to run at once"
+    )]
+    SubIds {
+        /// The user that the builder runs as.
+        user: String,
+    },
+    /// There is no root file system.
+    #[error("there is no root file system in {}: make one with `slipway machine prepare`", directory.display())]
+    NoRoot {
+        /// Where it was looked for.
+        directory: PathBuf,
+    },
+    /// A step on the way to a machine was refused.
+    #[error("{what} failed: {why}")]
+    Refused {
+        /// Whose step.
+        what: &'static str,
+        /// What it said.
+        why: String,
+    },
     /// Processes are alive although they were killed.
     #[error(
         "{alive} processes of the machine are still alive although they were killed (stuck in the kernel?)"
@@ -56,6 +78,9 @@ impl MachineError {
             Self::WorkDirectory { .. } => "machine_work_directory",
             Self::Start { .. } => "machine_start",
             Self::Wait { .. } => "machine_wait",
+            Self::SubIds { .. } => "machine_sub_ids",
+            Self::NoRoot { .. } => "machine_no_root",
+            Self::Refused { .. } => "machine_refused",
             Self::StillAlive { .. } => "machine_still_alive",
             Self::Remove { .. } => "machine_remove",
         }

@@ -11,6 +11,8 @@ mod driver;
 mod error;
 mod host;
 pub mod processes;
+#[cfg(target_os = "linux")]
+pub mod rootless;
 
 pub use driver::{Driver, DriverName, Exit, Machine, MachineSpec, Started};
 pub use error::MachineError;

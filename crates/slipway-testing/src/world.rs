@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use slipway_devforge::{Config, Descriptions, DevForge, Kind, NewOAuthClient};
+use slipway_machine::rootless::{Prepare, prepared};
 use slipway_parts::{Engine, Postgres, Registry};
 use slipway_store::{Options, Store};
 use slipway_vault::Vault;
@@ -50,8 +51,28 @@ pub struct NewWorld {
     docker_host: Option<String>,
     directory: Option<PathBuf>,
     engine: Option<Engine>,
+    driver: TestDriver,
     linked: Vec<Kind>,
     forge: Config,
+}
+
+/// Where a world's builds run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum TestDriver {
+    Host,
+    /// With the root file system of this Debian release.
+    Rootless(String),
+}
+
+impl TestDriver {
+    /// What the environment says: `SLIPWAY_TEST_DRIVER=rootless-trixie`, say; else `host`.
+    fn from_env() -> Self {
+        let said = std::env::var("SLIPWAY_TEST_DRIVER").unwrap_or_default();
+        match said.strip_prefix("rootless-") {
+            Some(suite) => Self::Rootless(suite.to_owned()),
+            None => Self::Host,
+        }
+    }
 }
 
 impl World {
@@ -73,6 +94,7 @@ impl World {
             docker_host: None,
             directory: None,
             engine: None,
+            driver: TestDriver::from_env(),
             linked: vec![Kind::GitHub, Kind::Bitbucket],
             forge: Config::default(),
         }
@@ -191,6 +213,13 @@ impl NewWorld {
         self
     }
 
+    /// With builds in rootless machines of this Debian release, whatever the environment says.
+    #[must_use]
+    pub fn rootless(mut self, suite: &str) -> Self {
+        self.driver = TestDriver::Rootless(suite.to_owned());
+        self
+    }
+
     /// With only these providers linked.
     #[must_use]
     pub fn linked(mut self, kinds: &[Kind]) -> Self {
@@ -245,7 +274,19 @@ impl NewWorld {
         let config = directory.join("slipway.toml");
         write_private(&config, &configuration(&forge, &serve, database.as_deref())?)?;
         serve.option("--config", config.display().to_string());
-        serve.option("--docker-host", self.docker_host.as_ref().unwrap_or(&engine.host));
+        match &self.driver {
+            TestDriver::Host => {
+                serve.option("--driver", "host");
+                serve.option("--docker-host", self.docker_host.as_ref().unwrap_or(&engine.host));
+            }
+            TestDriver::Rootless(suite) => {
+                serve.option("--driver", "rootless");
+                serve.option("--machines-dir", machines(suite).await?.display().to_string());
+                for service in services(&forge, &registry)? {
+                    serve.option("--allow-service", service);
+                }
+            }
+        }
         let work = directory.join("tmp");
         std::fs::create_dir_all(&work)?;
         serve.environment("TMPDIR", work.display().to_string());
@@ -302,6 +343,38 @@ impl NewWorld {
         })
         .await?
     }
+}
+
+/// Where the machines of all tests lie, with the root file system of a Debian release: what is made there stays, for the
+/// next run.
+async fn machines(suite: &str) -> Result<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../.tools/machines")
+        .join(suite);
+    std::fs::create_dir_all(&directory)?;
+    let directory = directory.canonicalize()?;
+    let what = Prepare {
+        directory: directory.clone(),
+        suite: suite.to_owned(),
+        mirror: None,
+    };
+    tokio::task::spawn_blocking(move || prepared(&what)).await??;
+    Ok(directory)
+}
+
+/// What machines may reach of this host: the registry, and the simulated providers.
+fn services(forge: &DevForge, registry: &Registry) -> Result<Vec<String>> {
+    let mut all = vec![registry.host.clone()];
+    for kind in [Kind::GitHub, Kind::Bitbucket] {
+        let url: url::Url = forge.provider(kind).web_url().parse()?;
+        let (host, port) = (url.host_str(), url.port_or_known_default());
+        let (host, port) = host.zip(port).context("a provider's URL has a host and a port")?;
+        all.push(format!("{host}:{port}"));
+    }
+    all.push(forge.addresses().ssh.to_string());
+    all.sort();
+    all.dedup();
+    Ok(all)
 }
 
 /// The server's file: where the providers are, and what Slipway is there.

@@ -40,7 +40,20 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     key_file: Option<PathBuf>,
-    /// The Docker Engine that the embedded builder uses [default: $DOCKER_HOST, else the local socket]
+    /// Where the embedded builder's builds run: rootless (machines of their own), host (the host's engine; for code that is
+    /// trusted), or auto: rootless where `slipway machine prepare` was run [default: auto]
+    #[arg(long, value_name = "DRIVER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    driver: Option<DriverChoice>,
+    /// Where rootless machines lie [default: machines in the data directory]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    machines_dir: Option<PathBuf>,
+    /// A service of this host or its network that rootless machines may reach, as a registry's HOST:PORT; repeatable
+    #[arg(long = "allow-service", value_name = "HOST:PORT")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allow_services: Vec<String>,
+    /// The Docker Engine that the embedded builder uses with the host driver [default: $DOCKER_HOST, else the local socket]
     #[arg(long, value_name = "HOST")]
     #[serde(skip_serializing_if = "Option::is_none")]
     docker_host: Option<String>,
@@ -58,6 +71,23 @@ pub(crate) struct ServeFlags {
     log_json: bool,
 }
 
+/// Where an embedded builder's builds run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DriverChoice {
+    /// Rootless where a root file system was prepared, else host
+    Auto,
+    /// Machines of their own, or no start
+    Rootless,
+    /// The host's own engine
+    Host,
+}
+
+/// Where machines lie in a data directory.
+pub(crate) fn machines(data_dir: &std::path::Path) -> PathBuf {
+    data_dir.join("machines")
+}
+
 /// What the server runs with.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,6 +97,9 @@ pub(crate) struct Config {
     pub(crate) public_url: Option<Url>,
     pub(crate) database_url: Option<SecretString>,
     pub(crate) key_file: Option<PathBuf>,
+    pub(crate) driver: DriverChoice,
+    pub(crate) machines_dir: Option<PathBuf>,
+    pub(crate) allow_services: Vec<String>,
     pub(crate) docker_host: Option<String>,
     pub(crate) slots: u32,
     pub(crate) allow_private_hosts: Vec<String>,
@@ -130,6 +163,8 @@ impl AppEntry {
 struct Defaults {
     data_dir: &'static str,
     listen: &'static str,
+    driver: DriverChoice,
+    allow_services: [(); 0],
     slots: u32,
     allow_private_hosts: [(); 0],
     log_json: bool,
@@ -139,6 +174,8 @@ struct Defaults {
 const DEFAULTS: Defaults = Defaults {
     data_dir: "/var/lib/slipway",
     listen: "127.0.0.1:8300",
+    driver: DriverChoice::Auto,
+    allow_services: [],
     slots: 2,
     allow_private_hosts: [],
     log_json: false,
@@ -180,6 +217,13 @@ impl Config {
              login: pages would not be found below one"
         );
         Ok(url)
+    }
+
+    /// Where rootless machines lie.
+    pub(crate) fn machines_dir(&self) -> PathBuf {
+        self.machines_dir
+            .clone()
+            .unwrap_or_else(|| machines(&self.data_dir))
     }
 
     /// Where the key-encryption key lies.

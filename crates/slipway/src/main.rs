@@ -1,6 +1,7 @@
 //! The `slipway` program. Commands parse what they are told and hand over; the work is in the crates below.
 
 mod config;
+mod driver;
 mod machine;
 mod openapi;
 mod serve;
@@ -25,8 +26,8 @@ enum Command {
     ///
     /// Example: slipway serve --data-dir /var/lib/slipway --public-url https://builds.example.org
     Serve(Box<config::ServeFlags>),
-    /// What runs inside a machine; started by builders
-    #[command(subcommand, hide = true)]
+    /// Prepare the machines that builds run in
+    #[command(subcommand)]
     Machine(machine::MachineCommand),
     /// Print the API's OpenAPI document
     Openapi,
@@ -36,12 +37,12 @@ fn main() -> ExitCode {
     // One provider for all TLS of this process; ours is the first call, so it cannot be refused.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match Cli::parse().command {
-        Command::Serve(flags) => serve::serve(&flags),
+        Command::Serve(flags) => serve::serve(&flags).map(|()| ExitCode::SUCCESS),
         Command::Machine(command) => machine::run(command),
-        Command::Openapi => openapi::print(),
+        Command::Openapi => openapi::print().map(|()| ExitCode::SUCCESS),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("slipway: {error:#}");
             ExitCode::FAILURE

@@ -7,8 +7,7 @@
 use std::{os::unix::fs::DirBuilderExt as _, sync::Arc};
 
 use anyhow::{Context as _, Result};
-use slipway_builder::outside::{Builder, BuilderConfig, PipelineProgram};
-use slipway_machine::Host;
+use slipway_builder::outside::{Builder, BuilderConfig};
 use slipway_server::app::{App, Settings};
 use slipway_server::services::source_providers::{AppForm, ProviderForm};
 use slipway_store::{Options, Store};
@@ -110,27 +109,18 @@ fn app(entry: &AppEntry) -> Result<AppForm> {
     })
 }
 
-/// The embedded builder, on this host's own engine.
+/// The embedded builder.
 fn builder(
     config: &Config,
     app: &App,
     stop: CancellationToken,
 ) -> Result<impl Future<Output = ()> + Send + use<>> {
-    let mut arguments = vec!["machine".into(), "pipeline".into()];
-    if let Some(host) = &config.docker_host {
-        arguments.extend(["--docker-host".into(), host.into()]);
-    }
-    let pipeline = PipelineProgram {
-        program: std::env::current_exe().context("this program's own path is gone")?,
-        arguments,
-        environment: PipelineProgram::environment_of_this_host(),
-    };
     let slots = usize::try_from(config.slots)?;
+    let (driver, pipeline) = crate::driver::of(config)?;
     let config = BuilderConfig {
         slots,
         ..BuilderConfig::new("embedded", pipeline)
     };
-    let driver = Arc::new(Host::new(app_work_directory()));
     let coordinator = app.coordinator();
     Ok(async move {
         if slots == 0 {
@@ -141,11 +131,6 @@ fn builder(
             .run()
             .await;
     })
-}
-
-/// Below the system's temporary directory: unix sockets lie there, and their paths end at 108 bytes.
-fn app_work_directory() -> std::path::PathBuf {
-    std::env::temp_dir().join(format!("slipway-{}", nix::unistd::getuid()))
 }
 
 async fn stop_signal() -> Result<()> {

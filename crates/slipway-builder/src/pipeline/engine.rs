@@ -1,12 +1,41 @@
 //! The engine as the pipeline itself asks it things, through the CLI that was found to work.
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use slipway_types::build::FailureKind;
+use tokio::{net::UnixStream, time::Instant};
 
 use super::{
     environment::Environment,
     exec::{Program, Said},
     failure::Failure,
 };
+
+/// How long a machine's own engine may take to start. It takes half a second; a host may be busy.
+const STARTS_WITHIN: Duration = Duration::from_mins(1);
+/// How much of what it says is told when it does not, in bytes.
+const LAST_WORDS: usize = 1 << 10;
+
+/// Waits until the machine's own engine takes connections.
+pub(super) async fn started(host: &str, log: &Path) -> Result<(), Failure> {
+    let Some(socket) = host.strip_prefix("unix://") else {
+        return Ok(());
+    };
+    let until = Instant::now() + STARTS_WITHIN;
+    while UnixStream::connect(socket).await.is_err() {
+        if Instant::now() > until {
+            let said = std::fs::read(log).unwrap_or_default();
+            let last = String::from_utf8_lossy(&said[said.len().saturating_sub(LAST_WORDS)..]).into_owned();
+            let message = format!("the machine's engine did not start: {}", last.trim());
+            return Err(Failure::new(FailureKind::MACHINE, message));
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
 
 /// How to ask the engine.
 #[derive(Clone)]

@@ -69,6 +69,8 @@ pub struct Options {
     pub work: PathBuf,
     /// The engine, as `DOCKER_HOST` has it; else what the environment says, else the usual socket.
     pub docker_host: Option<String>,
+    /// Where the machine's own engine, which is starting, writes what it says; none where the engine is there already.
+    pub engine_log: Option<PathBuf>,
     /// The program (and arguments) that git runs to ask for a password. It prints what [`ask_pipeline`] gives.
     pub askpass: Vec<OsString>,
     /// Whether the engine keeps layers from build to build, so that no cache needs pulling.
@@ -83,6 +85,7 @@ impl Options {
         Self {
             work,
             docker_host: None,
+            engine_log: None,
             askpass,
             keeps_layers: true,
             push_retry: Retry {
@@ -233,6 +236,9 @@ impl Build {
     }
 
     async fn find_tools(&self, layout: &Layout, programs: &Environment) -> Result<Tools, Failure> {
+        if let Some(log) = &self.options.engine_log {
+            engine::started(&self.docker_host(), log).await?;
+        }
         let tools = Tools::find(layout, programs).await?;
         let _ = self.engine.set(self.engine(&tools, programs, layout));
         for version in &tools.versions {

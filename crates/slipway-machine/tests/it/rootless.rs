@@ -1,0 +1,209 @@
+//! Rootless machines: what is in them, what they reach, and what is left of them.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use slipway_machine::{
+    Driver as _, MachineSpec, Started,
+    rootless::{Options, Prepare, Rootless, prepared},
+};
+use slipway_types::{BuildId, LeaseNo};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+/// Root file systems and lanes of all tests: what is made and unpacked there stays, for the next run.
+fn machines() -> PathBuf {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/machines/trixie");
+    std::fs::create_dir_all(&directory).unwrap();
+    directory.canonicalize().unwrap()
+}
+
+fn driver(services: &[String]) -> Rootless {
+    let directory = machines();
+    prepared(&Prepare {
+        directory: directory.clone(),
+        suite: "trixie".to_owned(),
+        mirror: None,
+    })
+    .unwrap();
+    let options = Options {
+        directory,
+        launcher: env!("CARGO_BIN_EXE_slipway-machine").into(),
+        services: services.iter().map(|s| s.parse().unwrap()).collect(),
+    };
+    Rootless::new(options).unwrap()
+}
+
+fn script(text: &str) -> MachineSpec {
+    MachineSpec {
+        build: BuildId::fresh(),
+        lease: LeaseNo(1),
+        program: "slipway-machine".into(),
+        arguments: ["run", "/bin/bash", "-ec", text].map(Into::into).to_vec(),
+        environment: Vec::new(),
+    }
+}
+
+/// Runs a script in a machine to its end. Returns whether it ended well, and what it said.
+async fn run(driver: &Rootless, text: &str) -> (bool, String) {
+    let Started {
+        stdin,
+        mut stdout,
+        mut stderr,
+        mut machine,
+    } = driver.start(script(text)).await.unwrap();
+    let (mut said, mut complained) = (String::new(), String::new());
+    let (a, b, exit) = tokio::join!(
+        stdout.read_to_string(&mut said),
+        stderr.read_to_string(&mut complained),
+        machine.wait(),
+    );
+    a.unwrap();
+    b.unwrap();
+    drop(stdin);
+    machine.kill(Duration::ZERO).await.unwrap();
+    (exit.unwrap().success, said + &complained)
+}
+
+/// Waits in a script for the machine's engine.
+const ENGINE: &str = "for i in $(seq 600); do [ -S /run/docker.sock ] && break; sleep 0.1; done\n";
+
+#[tokio::test]
+async fn a_machine_has_an_engine_that_builds_and_runs_and_composes() {
+    let script = r#"
+mkdir /tmp/base && cd /tmp/base && cp --parents /bin/bash $(ldd /bin/bash | grep -o '/[^ ]*') .
+printf 'FROM scratch\nCOPY . /\nRUN ["/bin/bash", "-c", "echo gooseberry > /word"]\n' > Dockerfile
+docker build --quiet --tag tried . >/dev/null
+docker run --rm tried /bin/bash -c 'echo "run: $(< /word)"'
+printf 'services:\n  sut:\n    image: tried\n    command: ["/bin/bash", "-c", "echo composed"]\n' > docker-compose.yml
+docker compose up 2>&1 | grep -o composed
+"#;
+    let (ok, said) = run(&driver(&[]), &format!("{ENGINE}{script}")).await;
+    assert!(ok, "{said}");
+    assert!(
+        said.contains("run: gooseberry") && said.contains("composed"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn root_in_a_machine_is_nobody_outside() {
+    let script = "id -u; hostname; pwd; cat /proc/self/uid_map; touch /usr/local/bin/x; ls -a /; ls /build /tmp; ls /proc";
+    let (ok, said) = run(&driver(&[]), script).await;
+    assert!(ok, "{said}");
+    assert!(said.starts_with("0\nmachine\n/build\n"), "{said}");
+    let host = std::fs::read_dir("/proc").unwrap().flatten();
+    let host = host
+        .filter(|e| e.file_name().to_string_lossy().parse::<u32>().is_ok())
+        .count();
+    let inside = said.lines().filter(|line| line.parse::<u32>().is_ok()).count();
+    assert!(
+        inside < 12 && host > inside,
+        "the host's processes are seen: {said}"
+    );
+}
+
+/// Listens on loopback, and counts who comes.
+async fn listener() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let came = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&came);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counter.fetch_add(1, Ordering::SeqCst);
+            let _ = stream.write_all(b"welcome\n").await;
+        }
+    });
+    (address, came)
+}
+
+#[tokio::test]
+async fn the_hosts_loopback_is_closed_and_an_allowed_service_is_open_at_the_same_address() {
+    let (closed, strangers) = listener().await;
+    let (open, guests) = listener().await;
+    let script = format!(
+        "iptables -F; iptables -t nat -F; iptables -P FORWARD ACCEPT
+         for host in 127.0.0.1 10.0.2.2 10.0.3.1; do
+             timeout 5 bash -c \"exec 3<>/dev/tcp/$host/{closed}\" && echo reached $host; done
+         timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/{open}; head -n 1 <&3'",
+        closed = closed.port(),
+        open = open.port(),
+    );
+    let (ok, said) = run(&driver(&[open.to_string()]), &format!("set +e\n{script}")).await;
+    assert!(ok && said.contains("welcome"), "{said}");
+    assert!(!said.contains("reached"), "{said}");
+    assert_eq!(
+        (strangers.load(Ordering::SeqCst), guests.load(Ordering::SeqCst)),
+        (0, 1),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn private_addresses_are_refused_by_what_the_machine_cannot_change() {
+    let own: Vec<String> = nix::ifaddrs::getifaddrs()
+        .unwrap()
+        .filter_map(|interface| Some(interface.address?.as_sockaddr_in()?.ip()))
+        .filter(|address| !address.is_loopback())
+        .map(|address| address.to_string())
+        .collect();
+    let script = format!(
+        "set +e; iptables -F; iptables -P OUTPUT ACCEPT
+         for host in 10.0.0.1 172.16.0.1 192.168.0.1 169.254.169.254 100.100.100.200 100.64.0.1 10.0.2.3 {}; do
+             echo \"$host: $(timeout 5 bash -c \"exec 3<>/dev/tcp/$host/80\" 2>&1 | head -n 1)\"; done",
+        own.join(" ")
+    );
+    let (_, said) = run(&driver(&[]), &script).await;
+    let tried: Vec<&str> = said.lines().filter(|line| line.contains(": bash: ")).collect();
+    assert_eq!(tried.len(), 7 + own.len(), "{said}");
+    for line in tried {
+        // "Prohibited" by the filter (RFC 1812, 5.2.7.1); a refusal would come from whoever was reached.
+        assert!(line.contains("No route to host"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_machine_that_is_killed() {
+    let driver = driver(&[]);
+    let mut started = driver
+        .start(script(
+            "setsid sleep 1000 & head -c 1m /dev/urandom > /root/left; touch /build/left; echo up; wait",
+        ))
+        .await
+        .unwrap();
+    let mut up = [0; 3];
+    started.stdout.read_exact(&mut up).await.unwrap();
+    assert!(scratches().iter().any(|s| s.join("build/left").exists()));
+
+    started.machine.kill(Duration::ZERO).await.unwrap();
+
+    assert!(
+        !scratches().iter().any(|s| s.join("build/left").exists()),
+        "what it wrote is left"
+    );
+    started.machine.kill(Duration::ZERO).await.unwrap();
+}
+
+fn scratches() -> Vec<PathBuf> {
+    let lanes = std::fs::read_dir(machines().join("lanes")).unwrap().flatten();
+    lanes.map(|lane| lane.path().join("scratch")).collect()
+}
+
+#[tokio::test]
+async fn two_machines_at_once_do_not_see_each_other() {
+    let driver = driver(&[]);
+    let one = run(
+        &driver,
+        "touch /tmp/mark /build/mark; sleep 1; ls /tmp /build; awk '{print $2}' /proc/self/uid_map",
+    );
+    let two = run(&driver, "sleep 0.5; ls -d /tmp/mark /build/mark; true");
+    let ((one_ok, one), (_, two)) = tokio::join!(one, two);
+    assert!(one_ok && one.contains("mark"), "{one}");
+    assert!(two.contains("cannot access '/tmp/mark'"), "{two}");
+}
