@@ -208,6 +208,8 @@ pub struct Malformed {
     pub provider: &'static str,
     /// What is wrong with it, and where.
     pub why: String,
+    /// The repository that it claims to be of all the same, where a hook serves more than one.
+    pub repository: Option<RemoteRepositoryId>,
 }
 
 /// A header's text; empty if it is missing or no text.
@@ -236,6 +238,7 @@ impl Reading<'_> {
             event: excerpt(self.event),
             provider: self.provider,
             why: excerpt(why),
+            repository: None,
         }
     }
 

@@ -234,6 +234,8 @@ impl Forges<'_> {
             hook_path: Set(None),
             private_key_sealed: Set(None),
             webhook_secret_sealed: Set(None),
+            rejected: Set(0),
+            rejected_at: Set(None),
             created_at: Set(Timestamp::now().millis()),
         };
         row.insert(&self.0.conn).await?;
@@ -314,6 +316,35 @@ impl Forges<'_> {
             .one(&self.0.conn)
             .await?;
         row.map(ForgeClient::try_from).transpose()
+    }
+
+    /// Counts a delivery to a GitHub App's webhook that was turned away for its signature, and has the heads of all that
+    /// is built through the App compared at `look_at`, or before.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn count_rejected(&self, id: ForgeClientId, look_at: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE forge_clients SET rejected = rejected + 1, rejected_at = $2 WHERE id = $1";
+        let values = [id.uuid().into(), Timestamp::now().millis().into()];
+        self.0.execute(sql, values).await?;
+        let sql = "UPDATE source_repositories SET compare_at = $2
+                   WHERE (compare_at IS NULL OR compare_at > $2) AND EXISTS (
+                       SELECT 1 FROM links l JOIN credentials c ON c.id = l.credential_id
+                       WHERE c.forge_client_id = $1 AND l.state = 'linked'
+                       AND l.namespace_id = source_repositories.namespace_id
+                       AND l.forge_id = source_repositories.forge_id)";
+        let values = [id.uuid().into(), look_at.millis().into()];
+        self.0.execute(sql, values).await.map(drop)
+    }
+
+    /// How many deliveries to a GitHub App's webhook were turned away for their signature, and when the last one came.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such client.
+    pub async fn rejected(&self, id: ForgeClientId) -> Result<(i64, Option<Timestamp>), StoreError> {
+        let row = client::Entity::find_by_id(id.uuid()).one(&self.0.conn).await?;
+        let row = row.ok_or_else(|| StoreError::NotFound(format!("client {id}")))?;
+        Ok((row.rejected, row.rejected_at.map(Timestamp::from_millis)))
     }
 
     /// A GitHub App's private key and its webhook's secret, in clear; `None` for an OAuth client.
@@ -443,6 +474,8 @@ mod client {
         pub(crate) hook_path: Option<String>,
         pub(crate) private_key_sealed: Option<String>,
         pub(crate) webhook_secret_sealed: Option<String>,
+        pub(crate) rejected: i64,
+        pub(crate) rejected_at: Option<i64>,
         pub(crate) created_at: i64,
     }
 

@@ -28,17 +28,27 @@ pub(super) fn delivery_head(headers: &HeaderMap) -> DeliveryHead {
 }
 
 pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Event, Malformed> {
-    let event = header(headers, "x-github-event");
     let json = payload(headers, body);
     let reading = Reading {
         provider: "GitHub",
-        event,
+        event: header(headers, "x-github-event"),
         json: json.as_deref().unwrap_or_default(),
     };
     if json.is_none() {
         return Err(reading.malformed("the form has no payload"));
     }
-    match event {
+    read(reading).map_err(|malformed| Malformed {
+        repository: reading
+            .body()
+            .ok()
+            .and_then(|named: Named| named.repository)
+            .map(|named| named.id.into()),
+        ..malformed
+    })
+}
+
+fn read(reading: Reading<'_>) -> Result<Event, Malformed> {
+    match reading.event {
         "" => Err(reading.malformed("there is no X-GitHub-Event header")),
         "ping" => Ok(Event::Ping {
             repository: reading.body::<Anything>()?.repository.map(Into::into),
@@ -87,6 +97,12 @@ struct Anything {
     #[serde(default)]
     action: Option<String>,
     #[serde(default)]
+    repository: Option<Found>,
+}
+
+/// What is left of a payload that cannot be read.
+#[derive(Deserialize)]
+struct Named {
     repository: Option<Found>,
 }
 

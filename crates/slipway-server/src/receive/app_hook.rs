@@ -2,22 +2,28 @@
 //!
 //! It serves all repositories that the App is installed on, and all namespaces that build from one. A delivery is stored
 //! once for each of those sources, so that everybody has their own record and nobody's fate is shared; of repositories
-//! that nobody builds from, nothing is kept. What the App is told of itself is written down at once.
+//! that nobody builds from, nothing is kept, nor of what is not of a documented shape and names no repository. What the
+//! App is told of itself is written down at once.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use axum::{
     extract::{Path, Request, State},
-    http::{HeaderMap, StatusCode},
+    http::StatusCode,
 };
-use slipway_forge::{DeliveryHead, Event, Forge};
-use slipway_store::{DeliveredTo, ForgeClient, SourceRepository, StoreError};
+use slipway_forge::Event;
+use slipway_store::{DeliveredTo, ForgeClient, StoreError};
+use slipway_types::Timestamp;
 
 use super::{
     Receive,
-    hook::{Refusal, new_delivery, read, room},
+    signed::{Refusal, signed},
 };
 use crate::services::app_events;
+
+/// How soon after a delivery was turned away the heads of all that is built through the App are compared; many make one
+/// look. Later than for one repository's webhook: it is more to ask.
+const LOOK_AFTER: Duration = Duration::from_mins(10);
 
 /// `POST /hooks/apps/{path}`
 pub(super) async fn receive(
@@ -38,28 +44,45 @@ pub(super) async fn receive(
 }
 
 async fn take(receive: &Receive, path: &str, request: Request) -> Result<usize, Refusal> {
-    let found = receive.store.forges().by_hook_path(path).await?;
+    let store = &receive.store;
+    let found = store.forges().by_hook_path(path).await?;
     let client = found.ok_or(Refusal::UnknownPath)?;
-    let forge = receive.ask.forge(client.forge).await?;
-    let headers = request.headers().clone();
-    let _room = room(receive, &headers).await?;
-    let body = read(request).await?;
-    verify(receive, &client, &forge, &headers, &body).await?;
-    let event = forge
-        .parse(&headers, &body)
-        .map_err(|malformed| Refusal::Malformed(malformed.to_string()))?;
-    let head = forge.delivery_head(&headers);
-    of_itself(receive, &client, &event, head.delivery_id.as_deref()).await?;
-    let Some(repository) = event.repository() else {
-        return Ok(0);
+    let secrets = store.forges().open_app_secrets(client.id).await?;
+    let (_, secret) = secrets.ok_or(Refusal::UnknownPath)?;
+    let rejected = count_rejected(receive, &client);
+    let (delivery, _room) = signed(receive, client.forge, &[&secret], rejected, request).await?;
+    let repository = match &delivery.event {
+        Ok(event) => {
+            of_itself(receive, &client, event, delivery.head.delivery_id.as_deref()).await?;
+            event.repository().map(|repository| &repository.id)
+        }
+        Err(malformed) => malformed.repository.as_ref(),
     };
-    let sources = receive
-        .store
-        .source_repositories()
-        .through_client(client.id, repository.id.as_str())
-        .await?;
-    store(receive, &sources, &head, &headers, &body).await?;
+    let sources = match repository {
+        Some(id) => {
+            store
+                .source_repositories()
+                .through_client(client.id, id.as_str())
+                .await?
+        }
+        None => Vec::new(),
+    };
+    // For everybody, before the answer. Where that fails on the way, it may be sent again: hearing it twice is harmless.
+    for source in &sources {
+        let room = delivery.room_again(receive).await?;
+        delivery.store(receive, None, source.id, room).await?;
+    }
+    delivery.event?;
     Ok(sources.len())
+}
+
+/// Counts it. The secret may have been changed at the provider by hand; then real deliveries are turned away here, and
+/// only a look at the forge tells what they said.
+async fn count_rejected(receive: &Receive, client: &ForgeClient) -> Result<(), StoreError> {
+    let tx = receive.store.begin().await?;
+    let look_at = Timestamp::now().plus(LOOK_AFTER);
+    tx.forges().count_rejected(client.id, look_at).await?;
+    tx.commit().await
 }
 
 /// What the App is told of itself. A delivery that was asked for again is late, and not believed.
@@ -98,35 +121,4 @@ async fn of_itself(
         | Event::Repository { .. }
         | Event::Ignored { .. } => Ok(()),
     }
-}
-
-async fn verify(
-    receive: &Receive,
-    client: &ForgeClient,
-    forge: &Arc<dyn Forge>,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<(), Refusal> {
-    let secrets = receive.store.forges().open_app_secrets(client.id).await?;
-    let (_, secret) = secrets.ok_or(Refusal::UnknownPath)?;
-    forge
-        .verify(headers, body, &[&secret])
-        .map_err(|error| Refusal::Signature(error.kind()))
-}
-
-/// Stores it for everybody, before the answer. Where that fails on the way, it may be sent again: hearing it twice is
-/// harmless.
-async fn store(
-    receive: &Receive,
-    sources: &[SourceRepository],
-    head: &DeliveryHead,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<(), Refusal> {
-    for source in sources {
-        let room = receive.group.room(body.len()).await?;
-        let new = new_delivery(None, source.id, head, headers, body);
-        receive.group.store(new, None, room).await?;
-    }
-    Ok(())
 }

@@ -8,7 +8,7 @@
 //! | what comes | answer | kept |
 //! | --- | --- | --- |
 //! | signed, of the hook's own repository | 202 | yes |
-//! | signed, but not of a documented shape | 400 | yes, as malformed: whoever signs it is no stranger |
+//! | signed, but not of a documented shape | 400 | yes, as malformed: whoever signs it is no stranger; of an App's, where it names a repository that is built |
 //! | signed, but of another repository | 403 | counted |
 //! | wrong, missing or truncated signature | 401 | counted |
 //! | slower than 30 seconds | 408 | no |
@@ -19,6 +19,7 @@
 mod app_hook;
 mod group;
 mod hook;
+mod signed;
 
 use std::sync::Arc;
 

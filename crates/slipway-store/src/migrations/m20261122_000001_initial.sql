@@ -115,6 +115,7 @@ CREATE TABLE forges (
 
 -- A forge may carry an OAuth client and a GitHub App. kind: oauth, app. What begins with app_ is an App's, and so are
 -- the random path and the secret of its one webhook, and its private key.
+-- rejected: deliveries to a GitHub App's webhook whose signature was wrong, and when the last one came.
 CREATE TABLE forge_clients (
     id                    UUID   NOT NULL PRIMARY KEY,
     forge_id              UUID   NOT NULL REFERENCES forges (id),
@@ -126,6 +127,8 @@ CREATE TABLE forge_clients (
     hook_path             TEXT   UNIQUE,
     private_key_sealed    TEXT,
     webhook_secret_sealed TEXT,
+    rejected              BIGINT NOT NULL,
+    rejected_at           BIGINT,
     created_at            BIGINT NOT NULL,
     UNIQUE (forge_id, kind)
 );

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use serde_json::json;
 use slipway_server::receive::{Group, NotStored};
 use slipway_store::{DeliveredTo, NewDelivery, Rotation, StoreError};
 use slipway_types::{
@@ -68,6 +69,37 @@ story! {
         let deliveries = world.store.deliveries().of_source(world.source, None, 100).await.unwrap();
         assert_eq!(deliveries.len(), 4);
         assert!(deliveries.iter().all(|one| one.outcome == DeliveryOutcome::Malformed && one.handled_at.is_some()));
+    }
+
+    /// One webhook for all repositories: what is turned away is counted for the App, and all are looked at.
+    async fn what_a_github_apps_webhook_is_sent_is_judged_like_a_repositorys(world) {
+        let (client, source) = world.through_an_app("app-path", "app-secret").await;
+        let stored = async || world.store.deliveries().of_source(source, None, 100).await.unwrap();
+        let path = "/hooks/apps/app-path";
+        let rejected = async || world.store.forges().rejected(client).await.unwrap();
+        assert_eq!(rejected().await, (0, None));
+        let push = world.push(&branch("main")).payload.to_string();
+        for signature in [None, Some("sha256="), Some("sha256=00"), Some("sha1=00")] {
+            assert_eq!(world.post_signed(path, "push", &push, signature).await.0, 401, "{signature:?}");
+        }
+        assert_eq!(world.post(path, "push", &push, "hook-secret").await.0, 401, "another hook's secret");
+        let (count, last) = rejected().await;
+        assert_eq!((count, last.is_some(), stored().await.len()), (5, true, 0));
+        let due = Timestamp::now().plus(Duration::from_mins(11));
+        assert_eq!(world.compared_out_of_turn(due).await, [source]);
+
+        let known = json!({ "repository": { "id": 4711, "full_name": "acme/app" }, "ref": 5 });
+        let unknown = json!({ "repository": { "id": 12, "full_name": "eve/hers" }, "ref": 5 });
+        for body in ["not json", "[1, 2]", r#"{"repository": 7}"#, &unknown.to_string(), &known.to_string()] {
+            let (status, text) = world.post(path, "push", body, "app-secret").await;
+            assert_eq!(status, 400, "{body}: {text}");
+        }
+        let kept = stored().await;
+        let outcomes: Vec<_> = kept.iter().map(|one| (one.outcome, one.handled_at.is_some())).collect();
+        assert_eq!(outcomes, [(DeliveryOutcome::Malformed, true)], "only what names a repository that is built");
+
+        assert_eq!(world.post(path, "push", &push, "app-secret").await.0, 202);
+        assert_eq!((stored().await.len(), rejected().await.0), (2, 5));
     }
 
     async fn an_event_never_heard_of_is_ignored_and_a_ping_answered(world) {

@@ -27,12 +27,12 @@ use slipway_server::{
     },
 };
 use slipway_store::{
-    Admission, Build, ConfigurationFields, CredentialOf, ForgeFields, LinkTo, NewUser, RegistryFields,
-    RepositoryFields, SourceFacts, Store, StoredRule, Tokens, Tx, testing::TestStore,
+    Admission, Build, ConfigurationFields, CredentialOf, ForgeFields, LinkTo, NewApp, NewUser,
+    RegistryFields, RepositoryFields, SourceFacts, Store, StoredRule, Tokens, Tx, testing::TestStore,
 };
 use slipway_types::{
-    BuilderId, CommitSha, ConfigurationId, DeliveryId, Digest, NamespaceId, RefKind, RefName, RegistryId,
-    RepositoryId, RuleId, SourceId,
+    BuilderId, CommitSha, ConfigurationId, DeliveryId, Digest, ForgeClientId, ForgeId, LinkId, NamespaceId,
+    RefKind, RefName, RegistryId, RepositoryId, RuleId, SourceId, Timestamp,
     build::{BuildState, Cause},
     decision::Verdict,
     forge::{ClientKind, ForgeKind},
@@ -223,9 +223,69 @@ impl World {
             .await
     }
 
+    /// Another namespace that builds from the same repository, through a GitHub App with this webhook.
+    pub(crate) async fn through_an_app(
+        &self,
+        hook_path: &str,
+        webhook_secret: &str,
+    ) -> (ForgeClientId, SourceId) {
+        let tx = self.store.begin().await.unwrap();
+        let name = "beta".parse().unwrap();
+        let namespace = tx.namespaces().insert(&name, None, "standard").await.unwrap();
+        let forge = self
+            .store
+            .source_repositories()
+            .get(self.source)
+            .await
+            .unwrap()
+            .forge;
+        let app = NewApp {
+            client_id: "app",
+            client_secret: &"secret".into(),
+            app_id: "7",
+            page: &"https://github.invalid/apps/slipway".parse().unwrap(),
+            private_key: &"key".into(),
+            webhook_secret: &webhook_secret.into(),
+            hook_path,
+        };
+        let client = tx.forges().put_app(forge, &app).await.unwrap();
+        link(&tx, namespace, forge, client, "ben").await;
+        let source = ensure_source(&tx, namespace, forge, PROVIDER_ID).await;
+        let image_path = "beta/app".parse().unwrap();
+        let more = RepositoryFields {
+            description: "",
+            private: false,
+            registry: self.registry,
+            image_path: &image_path,
+        };
+        let repository = tx
+            .repositories()
+            .insert(namespace, &"app".parse().unwrap(), &more)
+            .await
+            .unwrap();
+        tx.configurations()
+            .insert(repository, source, &fields())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        self.compare_heads_of(source).await;
+        (client, source)
+    }
+
+    /// What is compared at `now` because somebody asked for it.
+    pub(crate) async fn compared_out_of_turn(&self, now: Timestamp) -> Vec<SourceId> {
+        let ever = Timestamp::from_millis(0);
+        let all = self.store.source_repositories().to_be_compared(ever, now).await;
+        all.unwrap().into_iter().map(|source| source.id).collect()
+    }
+
     /// What the reconciliation does for one source.
     pub(crate) async fn compare_heads(&self) -> usize {
-        let source = self.store.source_repositories().get(self.source).await.unwrap();
+        self.compare_heads_of(self.source).await
+    }
+
+    async fn compare_heads_of(&self, source: SourceId) -> usize {
+        let source = self.store.source_repositories().get(source).await.unwrap();
         let saying = Saying {
             cause: Cause::Reconciled,
             delivery: None,
@@ -519,15 +579,7 @@ impl World {
 }
 
 /// Link, forge, source and webhook.
-async fn source(tx: &Tx, namespace: NamespaceId) -> (SourceId, slipway_types::ForgeId) {
-    let user = NewUser {
-        name: &"ann".parse().unwrap(),
-        display_name: "Ann",
-        email: None,
-        password_hash: "-",
-        is_admin: true,
-    };
-    let user = tx.users().insert(&user).await.unwrap();
+async fn source(tx: &Tx, namespace: NamespaceId) -> (SourceId, ForgeId) {
     let forge = ForgeFields {
         kind: ForgeKind::Github,
         name: "github".to_owned(),
@@ -542,9 +594,29 @@ async fn source(tx: &Tx, namespace: NamespaceId) -> (SourceId, slipway_types::Fo
         .put_client(forge, ClientKind::Oauth, "client", &"secret".into())
         .await
         .unwrap();
+    let link = link(tx, namespace, forge, client, "ann").await;
+    let source = ensure_source(tx, namespace, forge, PROVIDER_ID).await;
+    let hook = tx
+        .provider_resources()
+        .insert_hook(source, link, "hookpath", &SECRET.into())
+        .await
+        .unwrap();
+    assert!(tx.provider_resources().settle_active(hook, "99").await.unwrap());
+    (source, forge)
+}
+
+async fn link(tx: &Tx, namespace: NamespaceId, forge: ForgeId, client: ForgeClientId, name: &str) -> LinkId {
+    let user = NewUser {
+        name: &name.parse().unwrap(),
+        display_name: name,
+        email: None,
+        password_hash: "-",
+        is_admin: true,
+    };
+    let user = tx.users().insert(&user).await.unwrap();
     let of = CredentialOf {
         account_id: "1".to_owned(),
-        login: "ann".to_owned(),
+        login: name.to_owned(),
         avatar_url: None,
     };
     let tokens = Tokens {
@@ -557,24 +629,16 @@ async fn source(tx: &Tx, namespace: NamespaceId) -> (SourceId, slipway_types::Fo
     let to = LinkTo {
         credential,
         account_id: "1".to_owned(),
-        login: "ann".to_owned(),
+        login: name.to_owned(),
         by: user,
     };
-    let link = tx.links().insert(namespace, forge, &to).await.unwrap();
-    let source = ensure_source(tx, namespace, forge, PROVIDER_ID).await;
-    let hook = tx
-        .provider_resources()
-        .insert_hook(source, link, "hookpath", &SECRET.into())
-        .await
-        .unwrap();
-    assert!(tx.provider_resources().settle_active(hook, "99").await.unwrap());
-    (source, forge)
+    tx.links().insert(namespace, forge, &to).await.unwrap()
 }
 
 pub(crate) async fn ensure_source(
     tx: &Tx,
     namespace: NamespaceId,
-    forge: slipway_types::ForgeId,
+    forge: ForgeId,
     provider_id: u64,
 ) -> SourceId {
     let facts = SourceFacts {
