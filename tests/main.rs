@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+mod bad_days;
 mod bad_input;
 mod browser;
 mod builds;

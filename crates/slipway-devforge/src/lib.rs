@@ -43,7 +43,7 @@
 //!
 //! - **People at the provider**: [`Repository::remove_hooks`] and its like, [`Provider::restrict_apps`],
 //!   [`Provider::require_single_sign_on`], [`Provider::suspend`].
-//! - **Bad days**: [`Provider::befall`] with a [`Mishap`]; [`Provider::set_hourly_limit`].
+//! - **Bad days**: [`Provider::befall`] with a [`Mishap`]; [`Provider::use_up_the_hour`].
 //!
 //! - **GitHub Apps**: [`Provider::register_app`], or a browser that goes through the pages; [`App::install`],
 //!   [`App::suspend`], [`App::uninstall`]. Its webhook is told of everything, as GitHub's is.

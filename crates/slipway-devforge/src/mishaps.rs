@@ -35,6 +35,7 @@ enum What {
         message: &'static str,
     },
     Slow(Duration),
+    Late(Duration),
     Cut,
 }
 
@@ -60,23 +61,6 @@ impl Mishap {
         })
     }
 
-    /// GitHub's primary rate limit: 403, nothing remaining, until the hour is over ("Rate limits for the REST API").
-    pub fn primary_limit(reset_in: Duration) -> Self {
-        let reset = jiff::Timestamp::now() + reset_in;
-        Self::new(What::Answer {
-            status: StatusCode::FORBIDDEN,
-            headers: vec![
-                (HeaderName::from_static("x-ratelimit-limit"), "5000".to_owned()),
-                (HeaderName::from_static("x-ratelimit-remaining"), "0".to_owned()),
-                (
-                    HeaderName::from_static("x-ratelimit-reset"),
-                    reset.as_second().to_string(),
-                ),
-            ],
-            message: "API rate limit exceeded for user ID 10001.",
-        })
-    }
-
     /// GitHub's secondary rate limit: 403 with `Retry-After`.
     pub fn secondary_limit(retry_after: Duration) -> Self {
         Self::new(What::Answer {
@@ -95,9 +79,14 @@ impl Mishap {
         })
     }
 
-    /// Answers, but late.
+    /// Begins late with what it was asked for. Nothing comes of it where nobody waits any more.
     pub fn slow(by: Duration) -> Self {
         Self::new(What::Slow(by))
+    }
+
+    /// Does what it was asked for at once, and answers late: whoever does not wait does not know.
+    pub fn late(by: Duration) -> Self {
+        Self::new(What::Late(by))
     }
 
     /// Ends the connection in the middle of the answer.
@@ -145,49 +134,53 @@ pub(crate) async fn befall(
     request: Request,
     next: Next,
 ) -> Response {
-    match befallen(&forge, kind, request.method(), request.uri().path()).await {
-        Some(response) => response,
+    match befallen(&forge, kind, request.method(), request.uri().path()) {
         None => next.run(request).await,
-    }
-}
-
-/// The answer of a mishap, if one befalls this call; late, where that is what happens.
-async fn befallen(forge: &Shared, kind: Kind, method: &Method, path: &str) -> Option<Response> {
-    match next(forge, kind, method, path)? {
-        What::Answer {
+        Some(What::Slow(by)) => {
+            tokio::time::sleep(by).await;
+            next.run(request).await
+        }
+        Some(What::Late(by)) => {
+            let response = next.run(request).await;
+            tokio::time::sleep(by).await;
+            response
+        }
+        Some(What::Answer {
             status,
             headers,
             message,
-        } => {
-            let body = match kind {
-                Kind::GitHub => {
-                    json!({ "message": message, "documentation_url": "https://docs.github.com/rest" })
-                }
-                Kind::Bitbucket => json!({ "type": "error", "error": { "message": message } }),
-            };
-            let mut response = (status, Json(body)).into_response();
-            for (name, value) in headers {
-                if let Ok(value) = HeaderValue::try_from(value) {
-                    response.headers_mut().insert(name, value);
-                }
-            }
-            Some(response)
-        }
-        What::Slow(by) => {
-            tokio::time::sleep(by).await;
-            None
-        }
-        What::Cut => {
+        }) => answer(kind, status, headers, message),
+        Some(What::Cut) => {
             let broken = futures::stream::iter([
                 Ok("{".to_owned()),
                 Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
             ]);
-            Some(Body::from_stream(broken).into_response())
+            Body::from_stream(broken).into_response()
         }
     }
 }
 
-fn next(forge: &Shared, kind: Kind, method: &Method, path: &str) -> Option<What> {
+fn answer(
+    kind: Kind,
+    status: StatusCode,
+    headers: Vec<(HeaderName, String)>,
+    message: &'static str,
+) -> Response {
+    let body = match kind {
+        Kind::GitHub => json!({ "message": message, "documentation_url": "https://docs.github.com/rest" }),
+        Kind::Bitbucket => json!({ "type": "error", "error": { "message": message } }),
+    };
+    let mut response = (status, Json(body)).into_response();
+    for (name, value) in headers {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// The mishap that befalls this call, if one does.
+fn befallen(forge: &Shared, kind: Kind, method: &Method, path: &str) -> Option<What> {
     let mut all = lock(&forge.mishaps);
     let (_, mishap) = all.iter_mut().rev().find(|(of, mishap)| {
         *of == kind

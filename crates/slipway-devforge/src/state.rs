@@ -71,7 +71,6 @@ pub(crate) struct Side {
     pub(crate) policies: Vec<Policy>,
     /// What each user has used up of the hour's requests.
     pub(crate) spent: BTreeMap<u64, Spent>,
-    pub(crate) hourly_limit: Option<u64>,
     /// Users whose account is suspended.
     pub(crate) suspended: BTreeSet<u64>,
     /// Refresh tokens presented, and refused.

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use secrecy::SecretString;
-use slipway_forge::{ChangedPaths, Commit, Forge, ForgeError, Head, PullRequest};
+use slipway_forge::{AppError, ChangedPaths, Commit, Forge, ForgeError, Head, OauthError, PullRequest};
 use slipway_store::{SourceRepository, StoreError};
 use slipway_types::{CommitSha, ForgeId, RefName, Timestamp};
 
@@ -97,12 +97,19 @@ impl AskError {
     /// said, but within the hour.
     pub fn again_at(&self, attempts: i32) -> Timestamp {
         let now = Timestamp::now();
-        let pause = pause_after(attempts);
-        match self {
-            Self::Forge(ForgeError::RateLimited {
+        let soonest = now.plus(pause_after(attempts));
+        let said = match self {
+            Self::Forge(error)
+            | Self::Link(NoToken::Renewal(OauthError::Forge(error)) | NoToken::App(AppError::Forge(error))) => {
+                error
+            }
+            Self::Store(_) | Self::Link(_) => return soonest,
+        };
+        match said {
+            ForgeError::RateLimited {
                 until: Some(until), ..
-            }) => (*until).clamp(now.plus(pause), now.plus(LONGEST_WISH)),
-            _ => now.plus(pause),
+            } => (*until).clamp(soonest, now.plus(LONGEST_WISH)),
+            _ => soonest,
         }
     }
 }

@@ -263,14 +263,10 @@ impl From<NoToken> for Trouble {
 
 impl From<AskError> for Trouble {
     fn from(error: AskError) -> Self {
-        if error.is_transient() {
-            return Self::Later {
-                why: error.to_string(),
-                until: None,
-            };
-        }
-        Self::Never {
-            why: error.to_string(),
+        match error {
+            AskError::Forge(error) => error.into(),
+            AskError::Store(error) => error.into(),
+            AskError::Link(error) => error.into(),
         }
     }
 }
