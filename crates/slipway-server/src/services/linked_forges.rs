@@ -76,7 +76,7 @@ impl LinkedForges {
         let answer = match RepositoryPath::new(&source.facts.owner, &source.facts.name) {
             Ok(path) => {
                 let ask = |token| question(Arc::clone(&forge), token, path.clone());
-                self.forges.ask_of_source(&link, source, &mut token, ask).await?
+                self.forges.ask(&link, Some(source), &mut token, ask).await?
             }
             Err(_) => Err(ForgeError::NotFound {
                 forge: forge.config().display_name.clone(),

@@ -155,7 +155,10 @@ impl Sources {
     {
         let link = &linked.link;
         let ask = |token| question(Arc::clone(&linked.forge), token);
-        let said = self.forges.ask(link, &mut linked.token.clone(), ask).await?;
+        let said = self
+            .forges
+            .ask(link, None, &mut linked.token.clone(), ask)
+            .await?;
         if let Err(error) = &said {
             self.forges.note_failure(link.id, error).await?;
         }

@@ -229,7 +229,7 @@ impl HealthCheck {
             let forge = &forge;
             async move { forge.account(&token).await }
         };
-        let said = self.forges.ask(link, &mut token, ask).await?;
+        let said = self.forges.ask(link, None, &mut token, ask).await?;
         Ok((forge, said))
     }
 

@@ -32,8 +32,12 @@ const MOST: usize = 500;
 impl HealthCheck {
     /// Asks what the account reaches. Where that cannot be listed, what is known stays.
     pub(super) async fn owners(&self, link: &Link) -> Result<(), ServiceError> {
-        let (forge, token) = self.forges.for_link(link).await?;
-        let listed = match forge.owners(&token).await {
+        let (forge, mut token) = self.forges.for_link(link).await?;
+        let list = |token: SecretString| {
+            let forge = &forge;
+            async move { forge.owners(&token).await }
+        };
+        let listed = match self.forges.ask(link, None, &mut token, list).await? {
             Ok(listed) => stored(&listed),
             Err(error) => {
                 self.forges.note_failure(link.id, &error).await?;
@@ -136,8 +140,12 @@ impl HealthCheck {
             let message = format!("{MOST} organizations are known already: unlink, and link again");
             return Err(ServiceError::invalid("owner", message));
         }
-        let (forge, token) = self.forges.for_link(&link).await?;
-        let row = match ask(forge.as_ref(), &token, owner).await {
+        let (forge, mut token) = self.forges.for_link(&link).await?;
+        let question = |token: SecretString| {
+            let forge = &forge;
+            async move { ask(forge.as_ref(), &token, owner).await }
+        };
+        let row = match self.forges.ask(&link, None, &mut token, question).await? {
             Ok(Some(row)) => row,
             Ok(None) => {
                 let tx = self.store.begin().await?;

@@ -23,11 +23,7 @@ pub(super) async fn run(worker: &OutboxWorker, row: &OutboxRow) -> Result<Outcom
         let (forge, path, sha, status) = (&forge, &path, &sha, &status);
         async move { forge.set_status(&token, path, sha, status).await }
     };
-    let shown = match worker
-        .forges
-        .ask_of_source(&link, &source, &mut token, show)
-        .await?
-    {
+    let shown = match worker.forges.ask(&link, Some(&source), &mut token, show).await? {
         Err(ForgeError::Moved { .. } | ForgeError::NotFound { .. }) => {
             // It may be called differently now.
             let id = RemoteRepositoryId::from(source.facts.provider_id.as_str());

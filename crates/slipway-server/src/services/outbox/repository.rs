@@ -70,7 +70,7 @@ async fn go_as(
         let (forge, id) = (&forge, &id);
         async move { forge.repository(&token, RepositoryKey::Id(id)).await }
     };
-    let found = worker.forges.ask(&link, &mut token, ask).await?;
+    let found = worker.forges.ask(&link, None, &mut token, ask).await?;
     let repository = match found {
         Ok(repository) => repository,
         Err(error) => {

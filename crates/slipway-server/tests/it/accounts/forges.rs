@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use slipway_devforge::Kind;
+use slipway_types::forge::{Health, OwnerReach};
 
 use super::{World, kind, slug};
 
@@ -41,6 +42,25 @@ async fn an_expiring_token_is_renewed_once_for_all_who_wait() {
         (1..=2).contains(&refreshed),
         "one renewal for eight, not {refreshed}"
     );
+}
+
+#[tokio::test]
+async fn an_organization_is_asked_about_with_another_token_where_one_ended_before_its_time() {
+    let world = World::bitbucket().await;
+    let ada = world.administrator().await;
+    let link = world.link(&ada, &slug("ada"), "octo").await;
+    let owners = world.store().link_owners().of(link.id).await.unwrap();
+    let workspace = &owners.first().expect("a workspace of their own").name;
+    assert!(world.provider().expire_tokens() > 0);
+    let checked = world
+        .health
+        .check_owner(&ada, &slug("ada"), "bitbucket", workspace)
+        .await
+        .unwrap();
+    assert_eq!(checked.reach, OwnerReach::Granted);
+    assert_eq!(world.provider().refreshes(), (1, 0));
+    let link = world.store().links().find(link.id).await.unwrap().unwrap();
+    assert_eq!(link.health, Health::Healthy);
 }
 
 /// Says that the token that is stored has ended already.
