@@ -5,6 +5,8 @@
 //! were written; an idempotency key is done once, however often it is asked for. The *unlink ledger* is
 //! the view by link.
 
+use std::time::Duration;
+
 use sea_orm::FromQueryResult;
 use serde::{Serialize, de::DeserializeOwned};
 use slipway_types::{
@@ -21,6 +23,10 @@ use crate::{
 
 aggregate!(/// The outbox.
     Outbox, outbox);
+
+/// How long ago it is that what is hastened was due: whoever has looked at the clock already, and sees that the rest is
+/// done, is to see that this is not.
+const HASTENED: Duration = Duration::from_secs(1);
 
 /// Something to be done.
 #[derive(Debug, Clone)]
@@ -168,14 +174,14 @@ impl Outbox<'_> {
         .await
     }
 
-    /// Takes a row for this process until `until`. Says whether it is ours: on PostgreSQL another replica may
-    /// have been faster. On SQLite there is only one process, and nothing to take.
+    /// Takes a row for this process until `until`. Says when it is due meanwhile, if it is ours: on PostgreSQL another
+    /// replica may have been faster. On SQLite there is only one process, and nothing to take.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn claim(&self, row: &OutboxRow, until: Timestamp) -> Result<bool, StoreError> {
+    pub async fn claim(&self, row: &OutboxRow, until: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         if !self.0.is_postgres() {
-            return Ok(true);
+            return Ok(Some(row.next_attempt_at));
         }
         let sql = "UPDATE outbox SET next_attempt_at = $3
                    WHERE id = $1 AND state = 'pending' AND next_attempt_at = $2";
@@ -184,7 +190,7 @@ impl Outbox<'_> {
             row.next_attempt_at.millis().into(),
             until.millis().into(),
         ];
-        Ok(self.0.execute(sql, values).await? == 1)
+        Ok((self.0.execute(sql, values).await? == 1).then_some(until))
     }
 
     /// How many rows are to be done now, or are being tried again.
@@ -212,16 +218,16 @@ impl Outbox<'_> {
         Ok(())
     }
 
-    /// It has to wait for something else: looks again at `until`, without counting an attempt.
+    /// It has to wait for something else: looks again at `until`, without counting an attempt; or at once, where it was
+    /// hastened ([`Self::hasten`]) since it was taken, to be due at `taken`.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn postpone(&self, id: OutboxId, until: Timestamp) -> Result<(), StoreError> {
-        let sql = "UPDATE outbox SET next_attempt_at = $2 WHERE id = $1 AND state = 'pending'";
-        self.0
-            .execute(sql, [id.uuid().into(), until.millis().into()])
-            .await?;
-        Ok(())
+    pub async fn postpone(&self, id: OutboxId, taken: Timestamp, until: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE outbox SET next_attempt_at = $3
+                   WHERE id = $1 AND state = 'pending' AND next_attempt_at = $2";
+        let values = [id.uuid().into(), taken.millis().into(), until.millis().into()];
+        self.0.execute(sql, values).await.map(drop)
     }
 
     /// A hook or a key of a link is settled: what waits for that looks again. It is the giving back of the link's
@@ -230,13 +236,14 @@ impl Outbox<'_> {
     /// # Errors
     /// What the database says.
     pub async fn hasten(&self, link: LinkId) -> Result<(), StoreError> {
-        let sql = "UPDATE outbox SET next_attempt_at = $4
+        // Another moment than it was, so that whoever works it now can tell.
+        let sql = "UPDATE outbox SET next_attempt_at = CASE WHEN next_attempt_at > $4 THEN $4 ELSE next_attempt_at - 1 END
                    WHERE state = 'pending' AND (link_id = $1 AND kind = $2 OR kind = $3)";
         let values = [
             link.uuid().into(),
             OutboxKind::RevokeCredential.as_str().into(),
             OutboxKind::ReturnToken.as_str().into(),
-            Timestamp::now().millis().into(),
+            Timestamp::now().minus(HASTENED).millis().into(),
         ];
         self.0.execute(sql, values).await?;
         Ok(())

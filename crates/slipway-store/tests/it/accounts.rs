@@ -499,7 +499,7 @@ db_test! {
         assert_eq!(due().await, ["a1", "b1"]);
         let first = store.outbox().due(Timestamp::now(), 1).await.unwrap().remove(0);
         let tx = store.begin().await.unwrap();
-        assert!(tx.outbox().claim(&first, first.next_attempt_at).await.unwrap());
+        assert!(tx.outbox().claim(&first, first.next_attempt_at).await.unwrap().is_some());
         tx.outbox().defer(first.id, Timestamp::now().plus(Duration::from_hours(1)), "no answer").await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(due().await, ["b1"], "what comes after waits with it");
@@ -513,6 +513,34 @@ db_test! {
         assert_eq!(due().await, ["a2", "b1"], "settled is settled");
         assert_eq!(store.outbox().find(first.id).await.unwrap().unwrap().state, OutboxState::GivenUp);
         assert_eq!(store.outbox().count_pending().await.unwrap(), 2);
+    }
+
+    /// What it waited for is settled while it is still looking: the news must not be overwritten.
+    async fn what_is_hastened_while_it_is_worked_is_not_put_off(store: Store) {
+        let tx = store.begin().await.unwrap();
+        let row = NewOutboxRow {
+            kind: OutboxKind::ReturnToken,
+            idempotency_key: "key".to_owned(),
+            order_key: "key".to_owned(),
+            payload: &(),
+            forge: None,
+            link: None,
+        };
+        assert!(tx.outbox().push(&row).await.unwrap());
+        tx.commit().await.unwrap();
+        for hastened in [true, false] {
+            let now = Timestamp::now();
+            let row = store.outbox().due(now, 1).await.unwrap().remove(0);
+            let tx = store.begin().await.unwrap();
+            let taken = tx.outbox().claim(&row, now.plus(Duration::from_mins(5))).await.unwrap().unwrap();
+            if hastened {
+                tx.outbox().hasten(LinkId::fresh()).await.unwrap();
+            }
+            tx.outbox().postpone(row.id, taken, now.plus(Duration::from_mins(1))).await.unwrap();
+            tx.commit().await.unwrap();
+            let due = store.outbox().due(now.plus(Duration::from_secs(30)), 1).await.unwrap();
+            assert_eq!(due.len(), usize::from(hastened));
+        }
     }
 
     async fn the_audit_trail_is_read_backwards_by_namespace(store: Store) {

@@ -103,13 +103,13 @@ impl OutboxWorker {
 
     async fn work_row(&self, row: &OutboxRow, now: Timestamp) -> Result<(), StoreError> {
         let tx = self.store.begin().await?;
-        let ours = tx.outbox().claim(row, now.plus(CLAIM)).await?;
+        let taken = tx.outbox().claim(row, now.plus(CLAIM)).await?;
         tx.commit().await?;
-        if !ours {
+        let Some(taken) = taken else {
             return Ok(());
-        }
+        };
         let came = self.work(row).await;
-        self.settle(row, came).await
+        self.settle(row, taken, came).await
     }
 
     /// When the next row is due; none where nothing waits.
@@ -135,7 +135,12 @@ impl OutboxWorker {
         }
     }
 
-    async fn settle(&self, row: &OutboxRow, came: Result<Outcome, Trouble>) -> Result<(), StoreError> {
+    async fn settle(
+        &self,
+        row: &OutboxRow,
+        taken: Timestamp,
+        came: Result<Outcome, Trouble>,
+    ) -> Result<(), StoreError> {
         let now = Timestamp::now();
         let (why, until) = match came {
             Ok(Outcome::Settled) => return Ok(()),
@@ -146,7 +151,7 @@ impl OutboxWorker {
             }
             Ok(Outcome::NotYet) => {
                 let tx = self.store.begin().await?;
-                tx.outbox().postpone(row.id, now.plus(LOOK_AGAIN)).await?;
+                tx.outbox().postpone(row.id, taken, now.plus(LOOK_AGAIN)).await?;
                 return tx.commit().await;
             }
             Err(Trouble::Later { why, until }) => (why, until),
