@@ -45,7 +45,7 @@ fn host(config: &Config, program: PathBuf) -> (Arc<dyn Driver>, PipelineProgram)
 
 #[cfg(target_os = "linux")]
 fn rootless(config: &Config, program: PathBuf) -> Result<(Arc<dyn Driver>, PipelineProgram)> {
-    use slipway_machine::rootless::{ENGINE_LOG, Options, Rootless};
+    use slipway_machine::rootless::{DISK, ENGINE_LOG, Options, Rootless};
     let services = config.allow_services.iter().map(|service| service.parse());
     let driver = Rootless::new(Options {
         directory: config.machines_dir(),
@@ -53,6 +53,7 @@ fn rootless(config: &Config, program: PathBuf) -> Result<(Arc<dyn Driver>, Pipel
         services: services
             .collect::<Result<_, String>>()
             .map_err(anyhow::Error::msg)?,
+        disk: DISK,
     })?;
     let slots = usize::try_from(config.slots)?;
     anyhow::ensure!(

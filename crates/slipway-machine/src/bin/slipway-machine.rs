@@ -1,7 +1,9 @@
-//! The launcher as a program of its own, for the tests of this crate: `slipway machine STAGE` does the same.
+//! The launcher and a small builder as a program of its own, for the tests of this crate: `slipway machine STAGE` does
+//! what the launcher does here.
 //!
 //! `slipway-machine machine STAGE` is a stage of a machine's start; `slipway-machine run PROGRAM …` becomes that program, as
-//! a machine's first process is always this one.
+//! a machine's first process is always this one. `slipway-machine build DIRECTORY PROGRAM …` is a builder with one
+//! machine that runs the program: for tests of what a machine inherits from its builder, and of a builder's death.
 
 use std::{env, os::unix::process::CommandExt as _, process::ExitCode};
 
@@ -25,9 +27,62 @@ fn main() -> ExitCode {
             eprintln!("{program}: {error}");
             ExitCode::from(127)
         }
+        #[cfg(target_os = "linux")]
+        ["build", directory, program @ ..] if !program.is_empty() => build(directory, program)
+            .unwrap_or_else(|error| {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }),
         _ => {
-            eprintln!("usage: slipway-machine machine STAGE | run PROGRAM …");
+            eprintln!("usage: slipway-machine machine STAGE | run PROGRAM … | build DIRECTORY PROGRAM …");
             ExitCode::from(2)
         }
     }
+}
+
+/// Runs a program in a machine, and passes on what it says.
+#[cfg(target_os = "linux")]
+fn build(directory: &str, program: &[&str]) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    use slipway_machine::{
+        Driver as _, MachineSpec, Started,
+        rootless::{DISK, Options, Rootless},
+    };
+    use slipway_types::{BuildId, LeaseNo};
+    let options = Options {
+        directory: directory.into(),
+        launcher: env::current_exe()?,
+        services: Vec::new(),
+        disk: DISK,
+    };
+    let spec = MachineSpec {
+        build: BuildId::fresh(),
+        lease: LeaseNo(1),
+        program: "slipway-machine".into(),
+        arguments: [&["run"], program].concat().into_iter().map(Into::into).collect(),
+        environment: Vec::new(),
+    };
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let Started {
+            stdin: _stdin,
+            mut stdout,
+            mut stderr,
+            mut machine,
+        } = Rootless::new(options)?.start(spec).await?;
+        let (mut said, mut complained) = (tokio::io::stdout(), tokio::io::stderr());
+        let (a, b, exit) = tokio::join!(
+            tokio::io::copy(&mut stdout, &mut said),
+            tokio::io::copy(&mut stderr, &mut complained),
+            machine.wait(),
+        );
+        a?;
+        b?;
+        let exit = exit?;
+        machine.kill(std::time::Duration::ZERO).await?;
+        eprintln!("{}", exit.how);
+        Ok(if exit.success {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    })
 }

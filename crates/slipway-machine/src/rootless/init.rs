@@ -14,11 +14,11 @@ use nix::{
     errno::Errno,
     mount::{MntFlags, MsFlags, mount, umount2},
     sys::wait::{WaitStatus, wait},
-    unistd::{Pid, chdir, getppid, pivot_root, sethostname},
+    unistd::{Pid, chdir, getppid, pivot_root, sethostname, setsid},
 };
 
 use super::{
-    Stage,
+    Stage, kernel,
     lanes::{PROGRAM, SERVICES},
     launch::{SCRATCH, SPEC, StageError, bind, die_with},
     network,
@@ -54,12 +54,16 @@ const RUN_SIZE: &str = "mode=755,size=256m";
 pub(super) fn init() -> Result<ExitCode, StageError> {
     // In a process namespace of its own, nobody above has a number.
     die_with(getppid())?;
+    // A session and a process group of the machine's own: signals to the ones it was started in would reach the stages
+    // outside, process namespace or not, and a builder's terminal would take what the machine types into it.
+    setsid().map_err(|error| StageError::of("a session of its own", error))?;
     let text = fs::read(Path::new(SCRATCH).join(SPEC)).map_err(|error| StageError::of(SPEC, error))?;
     let spec: Launch = serde_json::from_slice(&text).map_err(|error| StageError::of(SPEC, error))?;
     network::connect(&spec.services)?;
     mount_all(&spec)?;
     write_names(&spec.services)?;
     enter_root()?;
+    kernel::refuse_undivided()?;
     let _relay = relay(&spec.services)?;
     let _engine = engine()?;
     let first = Command::new(OURS)

@@ -18,7 +18,11 @@ use std::{
 
 use tokio::process::Command;
 
-use super::ids::{COUNT, Ids};
+use super::{
+    Stage,
+    control::Control,
+    ids::{COUNT, Ids},
+};
 use crate::error::MachineError;
 
 /// How long processes of a machine that was killed may be seen.
@@ -49,7 +53,7 @@ impl Lanes {
     }
 
     /// A lane that is free, as soon as there is one: other builders of this user may have some.
-    pub(super) async fn take(&self) -> Result<Lane, MachineError> {
+    pub(super) async fn take(&self, launcher: &Path) -> Result<Lane, MachineError> {
         loop {
             for (number, ids) in self.ids.iter().enumerate() {
                 let directory = self.directory.join(number.to_string());
@@ -58,14 +62,14 @@ impl Lanes {
                     parent: self.directory.clone(),
                     source,
                 })?;
-                if let Some(lock) = lock
-                    && alive(*ids) == 0
-                {
-                    return Ok(Lane {
-                        ids: *ids,
-                        directory,
-                        _lock: lock,
-                    });
+                let Some(lock) = lock else { continue };
+                let lane = Lane {
+                    ids: *ids,
+                    directory,
+                    _lock: lock,
+                };
+                if alive(*ids) == 0 || lane.sweep(launcher).await? == 0 {
+                    return Ok(lane);
                 }
             }
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -153,6 +157,17 @@ impl Lane {
             }
         }
         Ok(())
+    }
+
+    /// Ends what is left of a machine whose launcher is dead, or does not end. Returns how many processes are alive then.
+    pub(super) async fn sweep(&self, launcher: &Path) -> Result<usize, MachineError> {
+        let (mut child, mut control) = Control::start(launcher, Stage::Sweep, self, None).await?;
+        control.hear("unshared").await?;
+        self.map(super::control::pid_of(&child)?).await?;
+        control.say("mapped").await?;
+        let waited = child.wait().await;
+        waited.map_err(|source| MachineError::Wait { source })?;
+        Ok(self.alive().await)
     }
 
     /// How many of the machine's processes are alive, after those that were killed had time to go.

@@ -12,14 +12,16 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, ExitCode, ExitStatus, Stdio},
+    sync::{Arc, OnceLock},
     thread,
 };
 
 use nix::{
+    errno::Errno,
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
     sys::{
-        prctl::set_pdeathsig,
+        prctl::{set_child_subreaper, set_pdeathsig},
         resource::{Resource, setrlimit},
         signal::{Signal, kill, raise},
         wait::{WaitPidFlag, WaitStatus, waitpid},
@@ -29,10 +31,12 @@ use nix::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
+    disk,
     ids::COUNT,
-    init,
+    init, kernel,
     lanes::{IN_USE, PROGRAM},
     network, relay,
+    removal::remove,
     spec::Launch,
 };
 
@@ -55,6 +59,8 @@ pub enum Stage {
     Relay,
     /// Unpacks a root file system for a lane.
     Unpack,
+    /// Ends what is alive in a lane that nobody holds.
+    Sweep,
 }
 
 /// Why a stage did not come to its end, for whoever reads the builder's log.
@@ -75,7 +81,14 @@ impl StageError {
 }
 
 impl Stage {
-    const ALL: [Self; 5] = [Self::Launch, Self::Enter, Self::Init, Self::Relay, Self::Unpack];
+    const ALL: [Self; 6] = [
+        Self::Launch,
+        Self::Enter,
+        Self::Init,
+        Self::Relay,
+        Self::Unpack,
+        Self::Sweep,
+    ];
 
     /// The word by which a program is told.
     pub const fn word(self) -> &'static str {
@@ -85,6 +98,7 @@ impl Stage {
             Self::Init => "init",
             Self::Relay => "relay",
             Self::Unpack => "unpack",
+            Self::Sweep => "sweep",
         }
     }
 
@@ -104,6 +118,7 @@ impl Stage {
             Self::Init => init::init(),
             Self::Relay => relay::inside(arguments).map(|()| ExitCode::SUCCESS),
             Self::Unpack => unpack(),
+            Self::Sweep => sweep(),
         }
     }
 }
@@ -200,23 +215,18 @@ fn become_root() -> Result<(), StageError> {
     setresuid(uid, uid, uid).map_err(failed)
 }
 
-fn remove(directory: &str) -> Result<(), StageError> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(StageError::of(format!("removing {directory}"), error))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn launch() -> Result<ExitCode, StageError> {
+    kernel::close_others()?;
+    kernel::leave_keyring()?;
     let mut builder = Builder::call()?;
     let _lane = lock()?;
     let spec: Launch = builder.hear()?;
-    // Before the namespaces: what this user may have then is the most that a machine's ids may have together.
-    setrlimit(Resource::RLIMIT_NPROC, spec.processes, spec.processes)
-        .map_err(|error| StageError::of("limiting processes", error))?;
+    let host = kernel::host_limits();
     become_outer(&mut builder, CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC)?;
+    kernel::limit_counts(&host)?;
+    limit(&spec)?;
+    // The inner namespaces' processes become this one's when the stage in between is killed.
+    set_child_subreaper(true).map_err(|error| StageError::of("taking over processes", error))?;
     remove(SCRATCH)?;
     make_scratch(&spec)?;
     builder.wait_for("connected")?;
@@ -225,8 +235,10 @@ fn launch() -> Result<ExitCode, StageError> {
         .spawn()
         .map_err(|error| StageError::of("starting the next stage", error))?;
     let pid = Pid::from_raw(child.id().cast_signed());
+    let ended_for = Arc::new(OnceLock::new());
     let ended = let_in(pid).and_then(|()| {
         builder.end_with(pid);
+        watch_disk(pid, spec.disk, Arc::clone(&ended_for));
         child
             .wait()
             .map_err(|error| StageError::of("waiting for the machine", error))
@@ -235,8 +247,75 @@ fn launch() -> Result<ExitCode, StageError> {
         let _ = child.kill();
         let _ = child.wait();
     }
+    end_children();
     remove(SCRATCH)?;
-    Ok(code_of(ended?))
+    match ended_for.get() {
+        Some(why) => Err(StageError::of(
+            "the machine was ended",
+            io::Error::other(why.clone()),
+        )),
+        None => Ok(code_of(ended?)),
+    }
+}
+
+/// Limits what counts for each process, for this one and all that come of it. Only root of the host could raise it.
+fn limit(spec: &Launch) -> Result<(), StageError> {
+    // After the outer namespace, before the inner: what this user may have when a namespace is made is the most that all
+    // in it may have together (setrlimit(2)). Made earlier, the limit would be one for all machines of the builder.
+    setrlimit(Resource::RLIMIT_NPROC, spec.processes, spec.processes)
+        .map_err(|error| StageError::of("limiting processes", error))?;
+    // No core dumps: a host whose `core_pattern` is a program would have it started, outside, with the machine's data.
+    // 0 would not keep it from that; 1 does (`vfs_coredump` in the kernel's fs/coredump.c).
+    setrlimit(Resource::RLIMIT_CORE, 1, 1).map_err(|error| StageError::of("limiting core dumps", error))
+}
+
+/// Ends the machine when it takes too much disk.
+fn watch_disk(machine: Pid, limit: u64, reason: Arc<OnceLock<String>>) {
+    thread::spawn(move || {
+        let _ = reason.set(disk::watch(Path::new(SCRATCH), limit));
+        let _ = kill(machine, Signal::SIGKILL);
+    });
+}
+
+/// Ends the machine's process 1, which has become a child of this one, and waits until nothing of the machine is alive:
+/// the kernel lets process 1 be waited for after all the others. It usually dies by itself with the stage in between; root
+/// in the machine could have taken that from it, by ptrace(2).
+fn end_children() {
+    for child in children() {
+        let _ = kill(child, Signal::SIGKILL);
+    }
+    while matches!(waitpid(None, None), Ok(_) | Err(Errno::EINTR)) {}
+}
+
+/// This process's children (proc_pid_stat(5)).
+fn children() -> Vec<Pid> {
+    let own = std::process::id().to_string();
+    let mut found = Vec::new();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let number = process.file_name().to_str().and_then(|name| name.parse().ok());
+        let Some(number) = number else { continue };
+        let stat = fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+        // The name in parentheses may have whatever in it.
+        let parent = stat
+            .rsplit(')')
+            .next()
+            .and_then(|rest| rest.split_whitespace().nth(1));
+        if parent == Some(&own) {
+            found.push(Pid::from_raw(number));
+        }
+    }
+    found
+}
+
+/// Ends whatever is alive with the lane's ids and can be reached: the first processes of machines whose launcher is dead.
+fn sweep() -> Result<ExitCode, StageError> {
+    let mut builder = Builder::call()?;
+    become_outer(&mut builder, CloneFlags::empty())?;
+    // To all that this process may send it to, itself left out. It has become the lane's root, and nobody else's.
+    match kill(Pid::from_raw(-1), Signal::SIGKILL) {
+        Ok(()) | Err(Errno::ESRCH | Errno::EPERM) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(StageError::of("ending what is left", error)),
+    }
 }
 
 /// What a stage's end says to whoever started it, as shells have it.
@@ -304,6 +383,9 @@ pub(super) fn die_with(parent: Pid) -> Result<(), StageError> {
 fn enter() -> Result<ExitCode, StageError> {
     let parent = getppid();
     die_with(parent)?;
+    // When memory is short, machines go before whatever else the host runs; only the host's root can say otherwise.
+    let first_to_go = "/proc/self/oom_score_adj";
+    fs::write(first_to_go, "1000").map_err(|error| StageError::of(first_to_go, error))?;
     let flags = CloneFlags::CLONE_NEWUSER
         | CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
@@ -325,6 +407,7 @@ fn enter() -> Result<ExitCode, StageError> {
 
 /// Unpacks the archive on standard input.
 fn unpack() -> Result<ExitCode, StageError> {
+    kernel::close_others()?;
     let mut builder = Builder::call()?;
     let _lane = lock()?;
     let name: String = builder.hear()?;

@@ -12,12 +12,15 @@
 //! before it, and with process 1 dies everything in the machine.
 
 mod control;
+mod disk;
 mod ids;
 mod init;
+mod kernel;
 mod lanes;
 mod launch;
 mod network;
 mod relay;
+mod removal;
 mod root;
 mod services;
 mod spec;
@@ -48,6 +51,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The most processes and threads of one machine. They count against its range of ids, so root in it is held too.
 const PROCESSES: u64 = 8192;
 
+/// The bytes of disk that a machine may take, unless another limit is chosen. A build at Docker Hub had as many.
+pub const DISK: u64 = 30_000_000_000;
+
 /// How machines are made.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -57,6 +63,8 @@ pub struct Options {
     pub launcher: PathBuf,
     /// What of the host's or its network's services machines may reach, although it is closed to them otherwise.
     pub services: Vec<Service>,
+    /// The most bytes that a machine may take on disk, usually [`DISK`]. One that takes more is ended.
+    pub disk: u64,
 }
 
 /// Makes machines in namespaces.
@@ -84,7 +92,7 @@ impl Rootless {
     }
 
     async fn start_one(&self, spec: MachineSpec) -> Result<Started, MachineError> {
-        let lane = self.lanes.take().await?;
+        let lane = self.lanes.take(&self.options.launcher).await?;
         let root = root::ready(&self.options, &lane).await?;
         let services = services::places(&self.options.services).await?;
         let launch = Launch {
@@ -92,6 +100,7 @@ impl Rootless {
             arguments: spec.arguments,
             environment: spec.environment,
             processes: PROCESSES,
+            disk: self.options.disk,
             closed: network::own_addresses(),
             services: services.iter().map(services::Place::inside).collect(),
         };
@@ -116,6 +125,7 @@ impl Rootless {
             stderr: Box::new(stderr),
             machine: Box::new(RootlessMachine {
                 child,
+                launcher: self.options.launcher.clone(),
                 control: Some(control),
                 lane,
                 _slirp: slirp,
@@ -142,6 +152,7 @@ impl Driver for Rootless {
 #[derive(Debug)]
 struct RootlessMachine {
     child: Child,
+    launcher: PathBuf,
     /// When it closes, the launcher ends the machine and removes what it left.
     control: Option<Control>,
     lane: Lane,
@@ -161,7 +172,10 @@ impl RootlessMachine {
             let _ = self.child.start_kill();
             let _ = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         }
-        match self.lane.alive().await {
+        if self.lane.alive().await == 0 {
+            return Ok(());
+        }
+        match self.lane.sweep(&self.launcher).await? {
             0 => Ok(()),
             alive => Err(MachineError::StillAlive { alive }),
         }

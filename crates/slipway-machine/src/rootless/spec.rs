@@ -19,6 +19,8 @@ pub(super) struct Launch {
     pub(super) environment: Vec<(OsString, OsString)>,
     /// The most processes and threads.
     pub(super) processes: u64,
+    /// The most bytes on disk.
+    pub(super) disk: u64,
     /// The host's own addresses, closed besides the ranges that always are.
     pub(super) closed: Vec<Ipv4Addr>,
     /// What the machine reaches all the same.

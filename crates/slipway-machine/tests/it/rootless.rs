@@ -11,7 +11,7 @@ use std::{
 
 use slipway_machine::{
     Driver as _, MachineSpec, Started,
-    rootless::{Options, Prepare, Rootless, prepared},
+    rootless::{DISK, Options, Prepare, Rootless, prepared},
 };
 use slipway_types::{BuildId, LeaseNo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -35,6 +35,7 @@ fn driver(services: &[String]) -> Rootless {
         directory,
         launcher: env!("CARGO_BIN_EXE_slipway-machine").into(),
         services: services.iter().map(|s| s.parse().unwrap()).collect(),
+        disk: DISK,
     };
     Rootless::new(options).unwrap()
 }
