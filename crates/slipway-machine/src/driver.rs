@@ -50,6 +50,9 @@ pub struct MachineSpec {
     pub arguments: Vec<OsString>,
     /// The whole environment of the first process but for [`crate::processes::MARKER`]; nothing is inherited.
     pub environment: Vec<(OsString, OsString)>,
+    /// Whose layers the machine's engine may start with and leaves behind: a word of letters, digits and hyphens. None:
+    /// the engine starts empty and leaves nothing. Without meaning where the engine is the host's.
+    pub layers: Option<String>,
 }
 
 /// Makes machines of one kind.

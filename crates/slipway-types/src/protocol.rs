@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     build::{FailureKind, Phase, Purpose},
-    ids::BuildId,
+    ids::{BuildId, RepositoryId},
     names::{CommitSha, Digest, DockerTag, ImagePath},
     refs::RefName,
     secret::SecretString,
@@ -40,6 +40,10 @@ pub struct BuildSpec {
     pub variables: Vec<Variable>,
     /// Logins for the registries that this build may use.
     pub registry_logins: Vec<RegistryLogin>,
+    /// Whose layers this build may use, and leaves for the next one; none where the rule has no caching, and for code from
+    /// outside: reading a private layer would already be a leak.
+    #[serde(default)]
+    pub layers: Option<RepositoryId>,
     /// What the plan allows.
     pub limits: Limits,
 }

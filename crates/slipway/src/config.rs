@@ -49,6 +49,10 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     machines_dir: Option<PathBuf>,
+    /// How many GB of layers rootless machines keep for later builds of the same repository [default: 20]
+    #[arg(long, value_name = "GB")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layer_cache: Option<u32>,
     /// A service of this host or its network that rootless machines may reach, as a registry's HOST:PORT; repeatable
     #[arg(long = "allow-service", value_name = "HOST:PORT")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -99,6 +103,7 @@ pub(crate) struct Config {
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) driver: DriverChoice,
     pub(crate) machines_dir: Option<PathBuf>,
+    pub(crate) layer_cache: u32,
     pub(crate) allow_services: Vec<String>,
     pub(crate) docker_host: Option<String>,
     pub(crate) slots: u32,
@@ -164,6 +169,7 @@ struct Defaults {
     data_dir: &'static str,
     listen: &'static str,
     driver: DriverChoice,
+    layer_cache: u32,
     allow_services: [(); 0],
     slots: u32,
     allow_private_hosts: [(); 0],
@@ -175,6 +181,7 @@ const DEFAULTS: Defaults = Defaults {
     data_dir: "/var/lib/slipway",
     listen: "127.0.0.1:8300",
     driver: DriverChoice::Auto,
+    layer_cache: 20,
     allow_services: [],
     slots: 2,
     allow_private_hosts: [],

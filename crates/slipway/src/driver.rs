@@ -54,6 +54,7 @@ fn rootless(config: &Config, program: PathBuf) -> Result<(Arc<dyn Driver>, Pipel
             .collect::<Result<_, String>>()
             .map_err(anyhow::Error::msg)?,
         disk: DISK,
+        layers_budget: u64::from(config.layer_cache) * 1_000_000_000 / u64::from(config.slots.max(1)),
     })?;
     let slots = usize::try_from(config.slots)?;
     anyhow::ensure!(

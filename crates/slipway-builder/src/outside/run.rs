@@ -124,6 +124,7 @@ impl<C: Coordinator> Run<C> {
             program: self.shared.config.pipeline.program.clone(),
             arguments: self.shared.config.pipeline.arguments.clone(),
             environment: self.shared.config.pipeline.environment.clone(),
+            layers: self.leased.spec.layers.map(|id| id.uuid().simple().to_string()),
         };
         let started = match self.shared.driver.start(spec).await {
             Ok(started) => started,

@@ -53,6 +53,7 @@ fn build(directory: &str, program: &[&str]) -> Result<ExitCode, Box<dyn std::err
         launcher: env::current_exe()?,
         services: Vec::new(),
         disk: DISK,
+        layers_budget: 0,
     };
     let spec = MachineSpec {
         build: BuildId::fresh(),
@@ -60,6 +61,7 @@ fn build(directory: &str, program: &[&str]) -> Result<ExitCode, Box<dyn std::err
         program: "slipway-machine".into(),
         arguments: [&["run"], program].concat().into_iter().map(Into::into).collect(),
         environment: Vec::new(),
+        layers: None,
     };
     tokio::runtime::Runtime::new()?.block_on(async {
         let Started {

@@ -95,7 +95,7 @@ impl Count {
 
 /// The bytes that a tree takes on disk, a file's own record among them, so that empty files are not free. What changes
 /// meanwhile is counted or not.
-fn size(top: &Path) -> u64 {
+pub(super) fn size(top: &Path) -> u64 {
     const RECORD: u64 = 256;
     let mut sum = 0;
     let mut linked = HashSet::new();

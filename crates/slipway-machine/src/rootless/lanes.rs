@@ -3,6 +3,7 @@
 //! where both were killed, nobody takes it as long as anything with these ids is alive.
 
 use std::{
+    cmp::Reverse,
     fs,
     os::{
         linux::net::SocketAddrExt as _,
@@ -13,7 +14,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::process::Command;
@@ -22,6 +23,7 @@ use super::{
     Stage,
     control::Control,
     ids::{COUNT, Ids},
+    layers::CACHE,
 };
 use crate::error::MachineError;
 
@@ -52,11 +54,17 @@ impl Lanes {
         self.ids.len()
     }
 
-    /// A lane that is free, as soon as there is one: other builders of this user may have some.
-    pub(super) async fn take(&self, launcher: &Path) -> Result<Lane, MachineError> {
+    /// A lane that is free, as soon as there is one: other builders of this user may have some. Rather one that has these
+    /// layers, the last used first.
+    pub(super) async fn take(&self, launcher: &Path, layers: Option<&str>) -> Result<Lane, MachineError> {
         loop {
-            for (number, ids) in self.ids.iter().enumerate() {
-                let directory = self.directory.join(number.to_string());
+            let mut lanes: Vec<_> = self.ids.iter().enumerate().collect();
+            if let Some(key) = layers {
+                // Sorting is stable: among lanes without, the first is taken first.
+                lanes.sort_by_cached_key(|(number, _)| Reverse(self.last_used(*number, key)));
+            }
+            for (number, ids) in lanes {
+                let directory = self.lane(number);
                 let made = make(&self.directory, &directory).and_then(|()| lock(*ids));
                 let lock = made.map_err(|source| MachineError::WorkDirectory {
                     parent: self.directory.clone(),
@@ -74,6 +82,16 @@ impl Lanes {
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
+    }
+
+    fn lane(&self, number: usize) -> PathBuf {
+        self.directory.join(number.to_string())
+    }
+
+    /// When a lane's layers of this key were used; none where it has none.
+    fn last_used(&self, number: usize, key: &str) -> Option<SystemTime> {
+        let root = self.lane(number).join(CACHE).join(key);
+        root.symlink_metadata().and_then(|m| m.modified()).ok()
     }
 }
 

@@ -35,7 +35,7 @@ use super::{
     ids::COUNT,
     init, kernel,
     lanes::{IN_USE, PROGRAM},
-    network, relay,
+    layers, network, relay,
     removal::remove,
     spec::Launch,
 };
@@ -229,6 +229,10 @@ fn launch() -> Result<ExitCode, StageError> {
     set_child_subreaper(true).map_err(|error| StageError::of("taking over processes", error))?;
     remove(SCRATCH)?;
     make_scratch(&spec)?;
+    let engine_data = Path::new(SCRATCH).join("docker");
+    if let Some(key) = &spec.layers {
+        layers::take(key, &engine_data)?;
+    }
     builder.wait_for("connected")?;
     network::close(&spec.closed)?;
     let mut child = stage(Stage::Enter)
@@ -248,6 +252,9 @@ fn launch() -> Result<ExitCode, StageError> {
         let _ = child.wait();
     }
     end_children();
+    if let (Some(key), None) = (&spec.layers, ended_for.get()) {
+        layers::keep(key, &engine_data, spec.layers_budget)?;
+    }
     remove(SCRATCH)?;
     match ended_for.get() {
         Some(why) => Err(StageError::of(

@@ -18,6 +18,7 @@ mod init;
 mod kernel;
 mod lanes;
 mod launch;
+mod layers;
 mod network;
 mod relay;
 mod removal;
@@ -65,6 +66,8 @@ pub struct Options {
     pub services: Vec<Service>,
     /// The most bytes that a machine may take on disk, usually [`DISK`]. One that takes more is ended.
     pub disk: u64,
+    /// How many bytes of layers each lane keeps for later builds.
+    pub layers_budget: u64,
 }
 
 /// Makes machines in namespaces.
@@ -92,13 +95,16 @@ impl Rootless {
     }
 
     async fn start_one(&self, spec: MachineSpec) -> Result<Started, MachineError> {
-        let lane = self.lanes.take(&self.options.launcher).await?;
+        let layers = spec.layers.filter(|key| layers::is_key(key));
+        let lane = self.lanes.take(&self.options.launcher, layers.as_deref()).await?;
         let root = root::ready(&self.options, &lane).await?;
         let services = services::places(&self.options.services).await?;
         let launch = Launch {
             root,
             arguments: spec.arguments,
             environment: spec.environment,
+            layers,
+            layers_budget: self.options.layers_budget,
             processes: PROCESSES,
             disk: self.options.disk,
             closed: network::own_addresses(),

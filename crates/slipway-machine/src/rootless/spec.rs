@@ -17,6 +17,10 @@ pub(super) struct Launch {
     pub(super) arguments: Vec<OsString>,
     /// Its environment, besides [`super::init::ENVIRONMENT`].
     pub(super) environment: Vec<(OsString, OsString)>,
+    /// Whose layers the engine starts with.
+    pub(super) layers: Option<String>,
+    /// How many bytes of layers this lane keeps.
+    pub(super) layers_budget: u64,
     /// The most processes and threads.
     pub(super) processes: u64,
     /// The most bytes on disk.

@@ -14,6 +14,7 @@ async fn start(host: &Host, script: &str) -> Started {
         program: "/bin/sh".into(),
         arguments: vec!["-c".into(), script.into()],
         environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
+        layers: None,
     };
     host.start(spec).await.unwrap()
 }
@@ -112,6 +113,7 @@ async fn a_program_that_is_not_there_is_named() {
         program: "/nowhere/slipway".into(),
         arguments: Vec::new(),
         environment: Vec::new(),
+        layers: None,
     };
     let error = Host::new(work.path().to_owned()).start(spec).await.unwrap_err();
     assert_eq!(error.to_string(), "/nowhere/slipway could not be started");

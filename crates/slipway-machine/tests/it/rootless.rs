@@ -36,6 +36,7 @@ fn driver(services: &[String]) -> Rootless {
         launcher: env!("CARGO_BIN_EXE_slipway-machine").into(),
         services: services.iter().map(|s| s.parse().unwrap()).collect(),
         disk: DISK,
+        layers_budget: 1 << 30,
     };
     Rootless::new(options).unwrap()
 }
@@ -47,17 +48,22 @@ fn script(text: &str) -> MachineSpec {
         program: "slipway-machine".into(),
         arguments: ["run", "/bin/bash", "-ec", text].map(Into::into).to_vec(),
         environment: Vec::new(),
+        layers: None,
     }
 }
 
 /// Runs a script in a machine to its end. Returns whether it ended well, and what it said.
 async fn run(driver: &Rootless, text: &str) -> (bool, String) {
+    run_spec(driver, script(text)).await
+}
+
+async fn run_spec(driver: &Rootless, spec: MachineSpec) -> (bool, String) {
     let Started {
         stdin,
         mut stdout,
         mut stderr,
         mut machine,
-    } = driver.start(script(text)).await.unwrap();
+    } = driver.start(spec).await.unwrap();
     let (mut said, mut complained) = (String::new(), String::new());
     let (a, b, exit) = tokio::join!(
         stdout.read_to_string(&mut said),
@@ -207,4 +213,62 @@ async fn two_machines_at_once_do_not_see_each_other() {
     let ((one_ok, one), (_, two)) = tokio::join!(one, two);
     assert!(one_ok && one.contains("mark"), "{one}");
     assert!(two.contains("cannot access '/tmp/mark'"), "{two}");
+}
+
+/// What a build does to have something of it come back: a forged name, a container that restarts, a volume.
+const LEAVES: &str = r#"
+mkdir /tmp/base && cd /tmp/base && cp --parents /bin/bash $(ldd /bin/bash | grep -o '/[^ ]*') .
+printf 'FROM scratch\nCOPY . /\nRUN ["/bin/bash", "-c", "echo gooseberry > /word"]\n' > Dockerfile
+docker build --progress=plain --tag forged:latest . 2>&1
+docker run --detach --restart always --volume kept:/kept forged /bin/bash -c 'while true; do read -t 9 < /dev/zero; done' >/dev/null
+"#;
+
+#[tokio::test]
+async fn layers_come_back_to_a_repositorys_next_machine_and_nothing_else_does() {
+    let driver = driver(&[]);
+    let key = format!("test-{}", BuildId::fresh().uuid().simple());
+    let spec = |text: &str| MachineSpec {
+        layers: Some(key.clone()),
+        ..script(&format!("{ENGINE}{text}"))
+    };
+    let (ok, said) = run_spec(&driver, spec(LEAVES)).await;
+    assert!(ok && !said.contains("CACHED"), "{said}");
+
+    let look = "docker ps --all --quiet | wc -l; docker volume ls --quiet | wc -l; docker images --quiet forged | wc -l";
+    let (ok, said) = run_spec(&driver, spec(look)).await;
+    assert!(ok && said == "0\n0\n0\n", "{said}");
+
+    let (ok, said) = run_spec(&driver, spec(LEAVES)).await;
+    assert!(ok && said.contains("CACHED"), "{said}");
+
+    let (ok, said) = run(&driver, &format!("{ENGINE}{LEAVES}")).await;
+    assert!(
+        ok && !said.contains("CACHED"),
+        "somebody else's machine has them: {said}"
+    );
+}
+
+#[tokio::test]
+async fn a_data_root_that_a_machine_made_odd_is_thrown_away() {
+    let driver = driver(&[]);
+    let key = format!("test-{}", BuildId::fresh().uuid().simple());
+    let spec = |text: &str| MachineSpec {
+        layers: Some(key.clone()),
+        ..script(text)
+    };
+    // Links where the clean-up would go, to what it must not touch.
+    let odd = format!(
+        "{ENGINE} kill $(cat /run/docker.pid); sleep 1; cd /var/lib/docker; rm -rf image
+         ln -s /etc image; ln -s /etc buildkit2; mkdir -p overlay2/deep; chmod 000 overlay2/deep"
+    );
+    let (ok, said) = run_spec(&driver, spec(&odd)).await;
+    assert!(ok, "{said}");
+    let (ok, said) = run_spec(
+        &driver,
+        spec(&format!(
+            "{ENGINE}test -e /etc/passwd; docker images --quiet; ls /var/lib/docker"
+        )),
+    )
+    .await;
+    assert!(ok && !said.contains("passwd"), "{said}");
 }

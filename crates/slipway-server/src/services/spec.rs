@@ -99,6 +99,7 @@ pub(crate) async fn make(store: &Store, ask: &dyn AskForge, build: &Build) -> Re
         rule: plan.rule.clone(),
         variables,
         registry_logins: logins(store, build).await?,
+        layers: (plan.rule.build_caching && !plan.external).then_some(build.new.repository),
         limits,
     })
 }

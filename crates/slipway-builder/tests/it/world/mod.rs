@@ -64,6 +64,7 @@ pub(crate) fn spec(source: &Source, registry: &Registry) -> BuildSpec {
         },
         variables: Vec::new(),
         registry_logins: registry_logins.collect(),
+        layers: None,
         limits: Limits {
             time_s: 600,
             log_bytes: 1 << 20,
