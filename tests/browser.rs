@@ -147,19 +147,18 @@ impl Browser {
 #[tokio::test]
 async fn pages_work_in_a_browser_and_the_log_comes_by_itself() -> Result<()> {
     let world = World::of(SLIPWAY).linked(&[Kind::GitHub]).start().await?;
-    let place = world.directory.display().to_string();
     let linked = world
         .repository(Kind::GitHub)
         .file("Dockerfile", samples::says_its_word(&world.base))
         .file("word", "none\n")
         .file(
             "hooks/pre_build",
-            samples::waiting_hook(&place, "pre_build", "echo here it comes"),
+            world.gate.hook("pre_build", "echo here it comes"),
         )
         .create()
         .await?;
     linked.push_word("main", "seen").await?;
-    samples::begun(&world.directory, "pre_build").await?;
+    world.gate.begun("pre_build").await?;
 
     let browser = Browser::start().await?;
     let page = &browser.client;
@@ -176,7 +175,7 @@ async fn pages_work_in_a_browser_and_the_log_comes_by_itself() -> Result<()> {
         .at_most(Duration::from_mins(1))
         .for_element(Locator::Css("#log.is-live"))
         .await?;
-    samples::go_on(&world.directory, "pre_build")?;
+    world.gate.go_on("pre_build");
     until("the log shows what the hook says", async || {
         let log = page.find(Locator::Css("#log .log-body")).await?.text().await?;
         Ok(log.contains("here it comes").then_some(()))

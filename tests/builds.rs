@@ -1,7 +1,7 @@
 //! Builds of every kind, and how people interfere with them.
 
 use anyhow::{Context as _, Result};
-use slipway_testing::{Kind, Rule, World, samples, until};
+use slipway_testing::{Kind, Linked, Rule, World, samples, until};
 
 use crate::SLIPWAY;
 
@@ -81,21 +81,20 @@ async fn a_failing_hook_ends_the_build_with_its_name() -> Result<()> {
 #[tokio::test]
 async fn a_running_build_can_be_cancelled_and_built_again() -> Result<()> {
     let world = world().await?;
-    let place = world.directory.display().to_string();
     let linked = world
         .repository(Kind::GitHub)
         .file("Dockerfile", samples::says_its_word(&world.base))
         .file("word", "none\n")
-        .file("hooks/pre_build", samples::waiting_hook(&place, "pre_build", ""))
+        .file("hooks/pre_build", world.gate.hook("pre_build", ""))
         .create()
         .await?;
     let commit = linked.push_word("main", "at last").await?;
-    samples::begun(&world.directory, "pre_build").await?;
+    world.gate.begun("pre_build").await?;
     linked.cancel(1).await?;
     assert_eq!(linked.ended(1).await?.state, "canceled");
     assert_eq!(linked.digest("latest").await?, None);
 
-    samples::go_on(&world.directory, "pre_build")?;
+    world.gate.go_on("pre_build");
     let again = linked.retry(1).await?;
     assert_eq!(linked.succeeded(again).await?.commit, commit);
     assert_eq!(linked.says("latest").await?, "at last");
@@ -105,17 +104,16 @@ async fn a_running_build_can_be_cancelled_and_built_again() -> Result<()> {
 #[tokio::test]
 async fn a_build_that_takes_longer_than_it_may_is_ended_with_everything_it_started() -> Result<()> {
     let world = world().await?;
-    let place = world.directory.display().to_string();
     let linked = world
         .repository(Kind::GitHub)
         .file("Dockerfile", samples::says_its_word(&world.base))
         .file("word", "none\n")
-        .file("hooks/pre_build", samples::waiting_hook(&place, "pre_build", ""))
+        .file("hooks/pre_build", world.gate.hook("pre_build", ""))
         .time_limit_min("1")
         .create()
         .await?;
     linked.push_word("main", "too late").await?;
-    samples::begun(&world.directory, "pre_build").await?;
+    world.gate.begun("pre_build").await?;
     assert_eq!(linked.ended(1).await?.state, "timed_out");
     assert_eq!(linked.digest("latest").await?, None);
     crate::kills::nothing_runs(&world).await
@@ -141,25 +139,84 @@ async fn an_internal_pull_request_is_built_and_tested_but_never_pushed() -> Resu
 }
 
 #[tokio::test]
-async fn an_external_pull_request_needs_isolation_which_this_driver_has_not() -> Result<()> {
-    let world = world().await?;
+async fn an_external_pull_request_needs_isolation_which_the_host_has_not() -> Result<()> {
+    let world = World::of(SLIPWAY)
+        .on_host()
+        .linked(&[Kind::GitHub])
+        .start()
+        .await?;
     let linked = world
         .repository(Kind::GitHub)
         .autotest("internal_and_external")
         .create()
         .await?;
+    open_from_a_fork(&world, &linked, "cat word").await?;
+    assert!(linked.settled_builds().await?.is_empty());
+    let timeline = linked.timeline_text().await?;
+    assert!(timeline.contains("needs_isolation"), "{timeline}");
+    Ok(())
+}
+
+/// A stranger's code is built and tested in a machine of its own: without variables, without a registry login, without the
+/// credential that it was cloned with, and without other builds' layers.
+#[tokio::test]
+async fn an_external_pull_request_is_tested_in_a_machine_and_finds_no_secrets() -> Result<()> {
+    let world = World::of(SLIPWAY)
+        .rootless("trixie")
+        .linked(&[Kind::GitHub])
+        .start()
+        .await?;
+    let linked = world
+        .repository(Kind::GitHub)
+        .variable("PASSWORD", "canary-variable")
+        .autotest("internal_and_external")
+        .create()
+        .await?;
+    linked.push_word("main", "ours").await?;
+    linked.succeeded(1).await?;
+
+    let steal = "env; cat ~/.docker/config.json \"$DOCKER_CONFIG\"/config.json; docker images --all --quiet | wc -l; \
+                 git fetch origin main && echo fetched; find / -xdev -name 'id_*' -size -9k 2>/dev/null; \
+                 docker pull -q \"$IMAGE_NAME\" && echo pulled; true";
+    open_from_a_fork(&world, &linked, steal).await?;
+    let build = linked.ended(2).await?;
+    let log = world.api.log(&linked.name, 2).await?;
+    assert!(log.contains("SOURCE_BRANCH="), "the hook ran: {build:?}\n{log}");
+    assert!(build.tags.is_empty(), "{build:?}");
+    for secret in [
+        "canary-variable",
+        "PASSWORD=",
+        "\"auth\"",
+        "DOCKERCFG=",
+        "fetched",
+        "pulled",
+    ] {
+        assert!(!log.contains(secret), "{secret} is seen:\n{log}");
+    }
+    assert!(
+        log.lines().any(|line| line.ends_with(" 0") || line == "0"),
+        "layers of others are there:\n{log}"
+    );
+    Ok(())
+}
+
+/// A stranger opens a pull request whose `pre_build` hook does this.
+async fn open_from_a_fork(world: &World, linked: &Linked<'_>, hook: &str) -> Result<()> {
     let github = world.forge.github();
     github.create_user("mallory", "Mallory", "mallory's password")?;
     linked.source.set_private(false);
     let fork = github.fork(&linked.source, "mallory").await?;
-    fork.push("main", &[("word", "stolen\n")], "Steal").await?;
+    let hook = format!("#!/bin/sh\n{hook}\n");
+    fork.push(
+        "main",
+        &[("word", "stolen\n"), ("hooks/pre_build", &hook)],
+        "Steal",
+    )
+    .await?;
     linked
         .source
         .open_pull_request_from(&fork, "main", "main", "Trust me")
         .await?;
-    assert!(linked.settled_builds().await?.is_empty());
-    let timeline = linked.timeline_text().await?;
-    assert!(timeline.contains("needs_isolation"), "{timeline}");
     Ok(())
 }
 

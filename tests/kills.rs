@@ -4,13 +4,14 @@
 //! What waits for a lease to end takes its time, so builds of several repositories are held at their moments and meet
 //! the same end together.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use anyhow::{Context as _, Result};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use slipway_machine::processes;
 use slipway_testing::{Build, Kind, World, samples, until};
 
 use crate::SLIPWAY;
@@ -51,7 +52,7 @@ async fn builds_survive_the_server(moments: &[&'static str]) -> Result<()> {
     let world = world().await?;
     let held = hold(&world, moments).await?;
     world.serve.kill().await?;
-    let_go(&world)?;
+    world.gate.go_on_all();
     world.serve.start().await?;
     world.settled().await?;
     for one in &held {
@@ -73,12 +74,12 @@ async fn builds_survive_the_server(moments: &[&'static str]) -> Result<()> {
 async fn a_pipelines_death_fails_its_build(moments: &[&'static str]) -> Result<()> {
     let world = world().await?;
     let held = hold(&world, moments).await?;
-    let running = pipelines(&world)?;
+    let running = pipelines(&world).await?;
     assert_eq!(running.len(), held.len(), "each build has its pipeline");
     for pipeline in running {
         kill(Pid::from_raw(pipeline), Signal::SIGKILL)?;
     }
-    let_go(&world)?;
+    world.gate.go_on_all();
     world.settled().await?;
     nothing_runs(&world).await?;
     for one in &held {
@@ -138,14 +139,10 @@ async fn hold(world: &World, moments: &[&'static str]) -> Result<Vec<Held>> {
             _ => Some(""),
         };
         if let Some(then) = hook {
-            new = new.file(
-                &format!("hooks/{moment}"),
-                waiting(&world.directory, moment, then),
-            );
+            new = new.file(&format!("hooks/{moment}"), world.gate.hook(moment, then));
         }
         repositories.push((moment, new.create().await?));
     }
-    fs::write(world.directory.join("HOLD"), "")?;
     let mut held = Vec::new();
     for (moment, linked) in repositories {
         let message = format!("{moment}-{:08x}", rand::random::<u32>());
@@ -173,18 +170,6 @@ fn dockerfile(world: &World, moment: &str) -> String {
     }
 }
 
-/// Says that it has begun, waits while it is held, and then does what would be done without it.
-fn waiting(directory: &Path, hook: &str, then: &str) -> String {
-    let directory = directory.display();
-    format!(
-        "#!/bin/sh\nset -e\n: > '{directory}/BEGUN_{hook}'\nwhile [ -e '{directory}/HOLD' ]; do sleep 0.05; done\n{then}\n"
-    )
-}
-
-fn let_go(world: &World) -> Result<()> {
-    Ok(fs::remove_file(world.directory.join("HOLD"))?)
-}
-
 /// Returns when the build is at `moment`, while `others` are held.
 async fn reached(world: &World, name: &str, moment: &str, others: usize) -> Result<()> {
     match moment {
@@ -197,7 +182,7 @@ async fn reached(world: &World, name: &str, moment: &str, others: usize) -> Resu
         // The first thing that a pipeline does.
         "checkout" => {
             until("one more pipeline runs", async || {
-                Ok((pipelines(world)?.len() > others).then_some(()))
+                Ok((pipelines(world).await?.len() > others).then_some(()))
             })
             .await
         }
@@ -208,7 +193,7 @@ async fn reached(world: &World, name: &str, moment: &str, others: usize) -> Resu
             })
             .await
         }
-        hook => samples::begun(&world.directory, hook).await,
+        hook => world.gate.begun(hook).await,
     }
 }
 
@@ -249,13 +234,17 @@ async fn assert_tag_is_right(world: &World, held: &Held, build: &Build) -> Resul
 
 pub(crate) async fn nothing_runs(world: &World) -> Result<()> {
     until("nothing of any build runs any more", async || {
-        Ok(working(world)?.is_empty().then_some(()))
+        Ok(working(world).await?.is_empty().then_some(()))
     })
     .await
 }
 
-/// Processes that work below the server's work directory.
-fn working(world: &World) -> Result<Vec<i32>> {
+/// Processes of builds: those of machines are the server's, those on the host work below its work directory.
+async fn working(world: &World) -> Result<Vec<i32>> {
+    if world.isolates() {
+        let server = world.serve.pid().await;
+        return Ok(server.map(processes::descendants).unwrap_or_default());
+    }
     let work = world.directory.join("tmp");
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")?.flatten() {
@@ -270,10 +259,10 @@ fn working(world: &World) -> Result<Vec<i32>> {
 }
 
 /// The pipelines themselves, not what they have started: ending that is for others.
-fn pipelines(world: &World) -> Result<Vec<i32>> {
+async fn pipelines(world: &World) -> Result<Vec<i32>> {
     let is_pipeline = |pid: &i32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         line.split(|byte| *byte == 0).any(|word| word == b"pipeline")
     };
-    Ok(working(world)?.into_iter().filter(is_pipeline).collect())
+    Ok(working(world).await?.into_iter().filter(is_pipeline).collect())
 }

@@ -546,14 +546,11 @@ async fn unlinked_while_building(running: &str) -> Result<String> {
         .repository(Kind::GitHub)
         .file("Dockerfile", samples::says_its_word(&world.base))
         .file("word", "none\n")
-        .file(
-            "hooks/pre_build",
-            samples::waiting_hook(&world.directory.display().to_string(), "pre_build", ""),
-        )
+        .file("hooks/pre_build", world.gate.hook("pre_build", ""))
         .create()
         .await?;
     linked.push_word("main", "held").await?;
-    samples::begun(&world.directory, "pre_build").await?;
+    world.gate.begun("pre_build").await?;
     // This one waits behind it, and must not begin.
     linked.push_word("main", "waiting").await?;
     linked
@@ -564,7 +561,7 @@ async fn unlinked_while_building(running: &str) -> Result<String> {
     let waiting = linked.ended(2).await?;
     assert_ne!(waiting.state, "success", "nothing new starts from the link");
     if running == "finish" {
-        samples::go_on(&world.directory, "pre_build")?;
+        world.gate.go_on("pre_build");
     }
     let held = linked.ended(1).await?;
     world.settled().await?;

@@ -154,8 +154,7 @@ async fn what_the_provider_does_not_tell_is_found_by_reconciliation() -> Result<
 #[tokio::test]
 async fn two_branches_that_write_one_tag_are_built_in_the_order_of_their_pushes() -> Result<()> {
     let world = world().await?;
-    let place = world.directory.display().to_string();
-    let hook = samples::waiting_hook(&place, "pre_build", "");
+    let hook = world.gate.hook("pre_build", "");
     let hook = hook.replacen("set -e\n", "set -e\n[ \"$SOURCE_BRANCH\" = slow ] || exit 0\n", 1);
     let linked = world
         .repository(Kind::GitHub)
@@ -167,11 +166,11 @@ async fn two_branches_that_write_one_tag_are_built_in_the_order_of_their_pushes(
         .create()
         .await?;
     linked.push_word("slow", "first").await?;
-    samples::begun(&world.directory, "pre_build").await?;
+    world.gate.begun("pre_build").await?;
     linked.push_word("fast", "second").await?;
     let second = linked.build_when(2, "is queued", |_| true).await?;
     assert_eq!(second.state, "pending", "it waits for the older build of its tag");
-    samples::go_on(&world.directory, "pre_build")?;
+    world.gate.go_on("pre_build");
     linked.succeeded(1).await?;
     linked.succeeded(2).await?;
     assert_eq!(linked.says("latest").await?, "second");

@@ -14,6 +14,7 @@
 pub mod api;
 mod away;
 pub mod chaos;
+mod gate;
 mod github_app;
 pub mod linked;
 pub mod samples;
@@ -25,6 +26,7 @@ mod wait;
 pub mod world;
 
 pub use api::{Answer, Api, Build};
+pub use gate::Gate;
 pub use linked::{Linked, Rule};
 pub use serve::Serve;
 pub use slipway_devforge::Kind;

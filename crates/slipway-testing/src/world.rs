@@ -15,7 +15,7 @@ use slipway_parts::{Engine, Postgres, Registry};
 use slipway_store::{Options, Store};
 use slipway_vault::Vault;
 
-use crate::{Api, Person, Serve, api::Queue, linked::NewLinked, story::Account, until};
+use crate::{Api, Gate, Person, Serve, api::Queue, linked::NewLinked, story::Account, until};
 
 /// Everything between a developer's `git push` and an image in the registry.
 #[derive(Debug)]
@@ -36,8 +36,11 @@ pub struct World {
     pub account: Account,
     /// A script of that person's.
     pub api: Api,
+    /// Where hooks of its builds wait for the test.
+    pub gate: Gate,
     /// For what a test wants to put somewhere.
     pub directory: PathBuf,
+    isolates: bool,
     _temporary: Option<tempfile::TempDir>,
 }
 
@@ -98,6 +101,11 @@ impl World {
             linked: vec![Kind::GitHub, Kind::Bitbucket],
             forge: Config::default(),
         }
+    }
+
+    /// Whether its builds run in machines of their own.
+    pub fn isolates(&self) -> bool {
+        self.isolates
     }
 
     /// A source repository at `kind`, to be linked and configured.
@@ -213,6 +221,13 @@ impl NewWorld {
         self
     }
 
+    /// With builds on the host's engine, whatever the environment says.
+    #[must_use]
+    pub fn on_host(mut self) -> Self {
+        self.driver = TestDriver::Host;
+        self
+    }
+
     /// With builds in rootless machines of this Debian release, whatever the environment says.
     #[must_use]
     pub fn rootless(mut self, suite: &str) -> Self {
@@ -270,6 +285,7 @@ impl NewWorld {
         })
         .await?;
 
+        let gate = Gate::start().await?;
         let mut serve = Serve::new(&self.program, directory.join("slipway"))?;
         let config = directory.join("slipway.toml");
         write_private(&config, &configuration(&forge, &serve, database.as_deref())?)?;
@@ -282,7 +298,7 @@ impl NewWorld {
             TestDriver::Rootless(suite) => {
                 serve.option("--driver", "rootless");
                 serve.option("--machines-dir", machines(suite).await?.display().to_string());
-                for service in services(&forge, &registry)? {
+                for service in services(&forge, &registry, &gate)? {
                     serve.option("--allow-service", service);
                 }
             }
@@ -326,6 +342,8 @@ impl NewWorld {
             person,
             account,
             api,
+            gate,
+            isolates: self.driver != TestDriver::Host,
             directory,
             _temporary: temporary,
         })
@@ -362,9 +380,9 @@ async fn machines(suite: &str) -> Result<PathBuf> {
     Ok(directory)
 }
 
-/// What machines may reach of this host: the registry, and the simulated providers.
-fn services(forge: &DevForge, registry: &Registry) -> Result<Vec<String>> {
-    let mut all = vec![registry.host.clone()];
+/// What machines may reach of this host: the registry, the simulated providers, and the test.
+fn services(forge: &DevForge, registry: &Registry, gate: &Gate) -> Result<Vec<String>> {
+    let mut all = vec![registry.host.clone(), gate.service()];
     for kind in [Kind::GitHub, Kind::Bitbucket] {
         let url: url::Url = forge.provider(kind).web_url().parse()?;
         let (host, port) = (url.host_str(), url.port_or_known_default());
