@@ -1,6 +1,8 @@
 //! The `slipway` program. Commands parse what they are told and hand over; the work is in the crates below.
 
 mod config;
+#[cfg(target_os = "linux")]
+mod doctor;
 mod driver;
 mod machine;
 mod openapi;
@@ -29,6 +31,17 @@ enum Command {
     /// Prepare the machines that builds run in
     #[command(subcommand)]
     Machine(machine::MachineCommand),
+    /// Look at everything that Slipway needs here, and say what to do about what is missing
+    ///
+    /// Takes the options of `serve`, and looks at what they name. Fails when something is missing.
+    #[cfg(target_os = "linux")]
+    Doctor {
+        #[command(flatten)]
+        flags: Box<config::ServeFlags>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the API's OpenAPI document
     Openapi,
 }
@@ -39,6 +52,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(flags) => serve::serve(&flags).map(|()| ExitCode::SUCCESS),
         Command::Machine(command) => machine::run(command),
+        #[cfg(target_os = "linux")]
+        Command::Doctor { flags, json } => doctor::doctor(&flags, json).map(|()| ExitCode::SUCCESS),
         Command::Openapi => openapi::print().map(|()| ExitCode::SUCCESS),
     };
     match done {

@@ -104,6 +104,29 @@ pub enum PipelineError {
     NotStarted(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// Whether builds on this engine would find what they need: the versions that were found to work together, in words, or
+/// why there are none.
+///
+/// # Errors
+/// In words, with what to do.
+pub async fn try_engine(docker_host: Option<String>) -> Result<Vec<String>, String> {
+    let place = tempfile::tempdir().map_err(|error| format!("no temporary directory: {error}"))?;
+    let layout = Layout::make(place.path()).map_err(|error| format!("no temporary directory: {error}"))?;
+    let environment = Environment::of_programs(&layout, &engine_at(docker_host));
+    let found = Tools::find(&layout, &environment).await;
+    found
+        .map(|tools| tools.versions)
+        .map_err(|failure| failure.message)
+}
+
+/// Where the engine is: as configured, else as the environment says, else at the usual place.
+fn engine_at(configured: Option<String>) -> String {
+    configured
+        .or_else(|| std::env::var("DOCKER_HOST").ok())
+        .filter(|host| !host.is_empty())
+        .unwrap_or_else(|| USUAL_ENGINE.to_owned())
+}
+
 /// Runs one build. Returns when it has ended and everything that it started is gone.
 ///
 /// # Errors
@@ -228,11 +251,7 @@ impl Build {
     }
 
     fn docker_host(&self) -> String {
-        let configured = self.options.docker_host.clone();
-        configured
-            .or_else(|| std::env::var("DOCKER_HOST").ok())
-            .filter(|host| !host.is_empty())
-            .unwrap_or_else(|| USUAL_ENGINE.to_owned())
+        engine_at(self.options.docker_host.clone())
     }
 
     async fn find_tools(&self, layout: &Layout, programs: &Environment) -> Result<Tools, Failure> {

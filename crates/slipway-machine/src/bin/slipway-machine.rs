@@ -4,6 +4,7 @@
 //! `slipway-machine machine STAGE` is a stage of a machine's start; `slipway-machine run PROGRAM …` becomes that program, as
 //! a machine's first process is always this one. `slipway-machine build DIRECTORY PROGRAM …` is a builder with one
 //! machine that runs the program: for tests of what a machine inherits from its builder, and of a builder's death.
+//! `slipway-machine doctor DIRECTORY` prints what was found, as JSON.
 
 use std::{env, os::unix::process::CommandExt as _, process::ExitCode};
 
@@ -22,6 +23,9 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             })
         }
+        #[cfg(target_os = "linux")]
+        ["doctor", directory] => doctor(directory.into()),
+        ["--version"] => ExitCode::SUCCESS,
         ["run", program, ..] => {
             let error = std::process::Command::new(program).args(&arguments[2..]).exec();
             eprintln!("{program}: {error}");
@@ -34,7 +38,9 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }),
         _ => {
-            eprintln!("usage: slipway-machine machine STAGE | run PROGRAM … | build DIRECTORY PROGRAM …");
+            eprintln!(
+                "usage: slipway-machine machine STAGE | run PROGRAM … | build DIRECTORY PROGRAM … | doctor DIRECTORY"
+            );
             ExitCode::from(2)
         }
     }
@@ -87,4 +93,26 @@ fn build(directory: &str, program: &[&str]) -> Result<ExitCode, Box<dyn std::err
             ExitCode::FAILURE
         })
     })
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::main(flavor = "current_thread")]
+async fn doctor(directory: std::path::PathBuf) -> ExitCode {
+    use slipway_machine::rootless::{Options, examine};
+    let Ok(launcher) = env::current_exe() else {
+        return ExitCode::FAILURE;
+    };
+    let options = Options {
+        directory,
+        launcher,
+        services: Vec::new(),
+        disk: slipway_machine::rootless::DISK,
+        layers_budget: 0,
+    };
+    let written = serde_json::to_writer(std::io::stdout(), &examine(&options).await);
+    if written.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -13,6 +13,7 @@
 
 mod control;
 mod disk;
+mod doctor;
 mod ids;
 mod init;
 mod kernel;
@@ -36,6 +37,7 @@ use crate::{
     error::MachineError,
 };
 
+pub use doctor::{Finding, Health, examine};
 pub use init::ENGINE_LOG;
 pub use launch::{Stage, StageError};
 pub use root::{Prepare, PrepareError, prepare, prepared};

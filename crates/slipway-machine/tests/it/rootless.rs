@@ -23,7 +23,8 @@ fn machines() -> PathBuf {
     directory.canonicalize().unwrap()
 }
 
-fn driver(services: &[String]) -> Rootless {
+/// The same, with a root file system in it.
+pub(crate) fn prepared_machines() -> PathBuf {
     let directory = machines();
     prepared(&Prepare {
         directory: directory.clone(),
@@ -31,8 +32,12 @@ fn driver(services: &[String]) -> Rootless {
         mirror: None,
     })
     .unwrap();
+    directory
+}
+
+fn driver(services: &[String]) -> Rootless {
     let options = Options {
-        directory,
+        directory: prepared_machines(),
         launcher: env!("CARGO_BIN_EXE_slipway-machine").into(),
         services: services.iter().map(|s| s.parse().unwrap()).collect(),
         disk: DISK,
