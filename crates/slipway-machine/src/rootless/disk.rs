@@ -19,6 +19,8 @@ const COUNT_EVERY: Duration = Duration::from_secs(30);
 const PAUSE: u32 = 4;
 /// A disk is as good as full when less is free of its bytes, or of its files, than one in so many.
 const RESERVE: u64 = 50;
+/// The bytes of a file's own record, so that empty files are not free (ext4's inodes are as large).
+const RECORD: u64 = 256;
 /// Who took less than this part of its limit did not fill the disk.
 const INNOCENT: u64 = 10;
 
@@ -33,7 +35,7 @@ pub(super) fn watch(scratch: &Path, limit: u64) -> String {
         )]
         std::thread::sleep(EVERY);
         let Ok(disk) = statvfs(scratch) else { continue };
-        let free = disk.blocks_free() * disk.fragment_size();
+        let free = disk.blocks_free() * disk.fragment_size() + disk.files_free() * RECORD;
         let lost = at_first.get_or_insert(free).saturating_sub(free);
         let short = disk.blocks_available() < disk.blocks() / RESERVE
             || (disk.files() > 0 && disk.files_available() < disk.files() / RESERVE);
@@ -53,7 +55,7 @@ pub(super) fn watch(scratch: &Path, limit: u64) -> String {
     }
 }
 
-/// What a machine had on disk, and how much was free then.
+/// What a machine had on disk, and how much was free then; both with files' records.
 struct Count {
     bytes: u64,
     free: u64,
@@ -93,10 +95,8 @@ impl Count {
     }
 }
 
-/// The bytes that a tree takes on disk, a file's own record among them, so that empty files are not free. What changes
-/// meanwhile is counted or not.
+/// The bytes that a tree takes on disk. What changes meanwhile is counted or not.
 pub(super) fn size(top: &Path) -> u64 {
-    const RECORD: u64 = 256;
     let mut sum = 0;
     let mut linked = HashSet::new();
     let mut open: Vec<PathBuf> = vec![top.to_owned()];

@@ -24,11 +24,14 @@ use super::{
     control::Control,
     ids::{COUNT, Ids},
     layers::CACHE,
+    launch::SCRATCH,
 };
 use crate::error::MachineError;
 
 /// How long processes of a machine that was killed may be seen.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
+/// How long removing what a machine left may keep others waiting.
+const SWEPT_WITHIN: Duration = Duration::from_secs(20);
 /// How soon somebody who waits for a lane looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// In a lane's directory: the launcher's lock.
@@ -177,14 +180,20 @@ impl Lane {
         Ok(())
     }
 
-    /// Ends what is left of a machine whose launcher is dead, or does not end. Returns how many processes are alive then.
+    /// Whether all of the lane's last machine is gone, what it wrote included.
+    pub(super) async fn is_clean(&self) -> bool {
+        self.alive().await == 0 && !self.directory.join(SCRATCH).exists()
+    }
+
+    /// Ends and removes what is left of a machine whose launcher is dead, or does not end. Returns how many processes are
+    /// alive then. What could not be removed in time is so before the next machine starts.
     pub(super) async fn sweep(&self, launcher: &Path) -> Result<usize, MachineError> {
         let (mut child, mut control) = Control::start(launcher, Stage::Sweep, self, None).await?;
         control.hear("unshared").await?;
         self.map(super::control::pid_of(&child)?).await?;
         control.say("mapped").await?;
-        let waited = child.wait().await;
-        waited.map_err(|source| MachineError::Wait { source })?;
+        let _ = tokio::time::timeout(SWEPT_WITHIN, child.wait()).await;
+        drop(child);
         Ok(self.alive().await)
     }
 

@@ -59,7 +59,7 @@ pub enum Stage {
     Relay,
     /// Unpacks a root file system for a lane.
     Unpack,
-    /// Ends what is alive in a lane that nobody holds.
+    /// Ends and removes what is left in a lane that nobody holds.
     Sweep,
 }
 
@@ -175,9 +175,18 @@ impl Builder {
 
 /// Holds the lane until this process ends. One whose builder was killed may still be removing what its machine left.
 fn lock() -> Result<File, StageError> {
-    let failed = |error| StageError::of("the lane's lock", error);
-    let lock = File::options().write(true).open(IN_USE).map_err(failed)?;
-    lock.lock().map_err(failed)?;
+    hold(open_lock()?)
+}
+
+/// The builder's own: the lane's root may not open it.
+fn open_lock() -> Result<File, StageError> {
+    let opened = File::options().write(true).open(IN_USE);
+    opened.map_err(|error| StageError::of("the lane's lock", error))
+}
+
+fn hold(lock: File) -> Result<File, StageError> {
+    lock.lock()
+        .map_err(|error| StageError::of("the lane's lock", error))?;
     Ok(lock)
 }
 
@@ -222,6 +231,10 @@ fn launch() -> Result<ExitCode, StageError> {
     let _lane = lock()?;
     let spec: Launch = builder.hear()?;
     let host = kernel::host_limits();
+    // When memory is short, machines go before whatever else the host runs. One that means harm can put itself on a par
+    // with its builder, and not before it; where the builder is the host's root, not even that.
+    let first_to_go = "/proc/self/oom_score_adj";
+    fs::write(first_to_go, "1000").map_err(|error| StageError::of(first_to_go, error))?;
     become_outer(&mut builder, CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC)?;
     kernel::limit_counts(&host)?;
     limit(&spec)?;
@@ -314,15 +327,21 @@ fn children() -> Vec<Pid> {
     found
 }
 
-/// Ends whatever is alive with the lane's ids and can be reached: the first processes of machines whose launcher is dead.
+/// Ends whatever is alive with the lane's ids and can be reached, the first processes of machines whose launcher is dead,
+/// and removes what they left.
 fn sweep() -> Result<ExitCode, StageError> {
     let mut builder = Builder::call()?;
+    let lane = open_lock()?;
     become_outer(&mut builder, CloneFlags::empty())?;
     // To all that this process may send it to, itself left out. It has become the lane's root, and nobody else's.
     match kill(Pid::from_raw(-1), Signal::SIGKILL) {
-        Ok(()) | Err(Errno::ESRCH | Errno::EPERM) => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(StageError::of("ending what is left", error)),
+        Ok(()) | Err(Errno::ESRCH | Errno::EPERM) => {}
+        Err(error) => return Err(StageError::of("ending what is left", error)),
     }
+    // A launcher that was removing has it until it is dead.
+    let _lane = hold(lane)?;
+    remove(SCRATCH)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What a stage's end says to whoever started it, as shells have it.
@@ -390,9 +409,6 @@ pub(super) fn die_with(parent: Pid) -> Result<(), StageError> {
 fn enter() -> Result<ExitCode, StageError> {
     let parent = getppid();
     die_with(parent)?;
-    // When memory is short, machines go before whatever else the host runs; only the host's root can say otherwise.
-    let first_to_go = "/proc/self/oom_score_adj";
-    fs::write(first_to_go, "1000").map_err(|error| StageError::of(first_to_go, error))?;
     let flags = CloneFlags::CLONE_NEWUSER
         | CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID

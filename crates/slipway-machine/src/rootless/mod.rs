@@ -180,7 +180,7 @@ impl RootlessMachine {
             let _ = self.child.start_kill();
             let _ = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         }
-        if self.lane.alive().await == 0 {
+        if self.lane.is_clean().await {
             return Ok(());
         }
         match self.lane.sweep(&self.launcher).await? {

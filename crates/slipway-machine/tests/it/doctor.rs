@@ -5,7 +5,7 @@ use std::{os::unix::fs::symlink, path::Path, process::Command};
 
 use serde_json::Value;
 
-use crate::rootless::prepared_machines;
+use crate::machines::prepared_machines;
 
 /// Examines the host with this shell command run first, in namespaces of its own. Returns the findings.
 fn examined(before: &str, directory: &Path) -> Vec<Value> {
