@@ -23,8 +23,8 @@ use super::{
     Stage,
     control::Control,
     ids::{COUNT, Ids},
-    layers::CACHE,
     launch::SCRATCH,
+    layers::CACHE,
 };
 use crate::error::MachineError;
 

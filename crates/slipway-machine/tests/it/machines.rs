@@ -110,4 +110,3 @@ pub(crate) fn scratches() -> Vec<PathBuf> {
     let lanes = std::fs::read_dir(machines().join("lanes")).unwrap().flatten();
     lanes.map(|lane| lane.path().join("scratch")).collect()
 }
-
