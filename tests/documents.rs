@@ -55,6 +55,30 @@ fn every_file_that_architecture_names_exists() {
 }
 
 #[test]
+fn every_file_for_deployment_that_is_named_exists() {
+    let mut places = files(&root().join("docs"), ".md");
+    places.push(root().join("README.md"));
+    places.push(root().join("crates/slipway-machine/src/rootless/doctor.rs"));
+    let mut named = BTreeSet::new();
+    for place in places {
+        let text = fs::read_to_string(&place).unwrap();
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_')));
+        let paths = words.map(|word| word.trim_end_matches('.'));
+        named.extend(
+            paths
+                .filter(|word| word.starts_with("deploy/"))
+                .map(str::to_owned),
+        );
+    }
+    assert!(
+        named.len() >= 2,
+        "only {named:?}: this test looks in the wrong places"
+    );
+    named.retain(|path| !root().join(path).exists());
+    assert!(named.is_empty(), "named, and not there: {named:?}");
+}
+
+#[test]
 fn every_table_is_on_the_map() {
     let map = read("ARCHITECTURE.md");
     let named: BTreeSet<_> = quoted(&map).collect();
