@@ -41,7 +41,7 @@ pub struct Prepare {
     pub directory: PathBuf,
     /// The Debian release, as `trixie`.
     pub suite: String,
-    /// Where its packages are, else the mirror that this host uses, else Debian's own.
+    /// Where its packages are; else the mirror that this host uses, with its security archive; else Debian's own.
     pub mirror: Option<String>,
 }
 
@@ -115,7 +115,6 @@ fn make(what: &Prepare, roots: &Path) -> Result<PathBuf, PrepareError> {
     } else {
         SINCE_TRIXIE
     };
-    let mirror = what.mirror.clone().or_else(configured_mirror);
     let status = Command::new("mmdebstrap")
         .args([
             "--mode=unshare",
@@ -126,7 +125,7 @@ fn make(what: &Prepare, roots: &Path) -> Result<PathBuf, PrepareError> {
         .arg(format!("--include={}", [PACKAGES, also].concat().join(",")))
         .arg(&what.suite)
         .arg("-")
-        .args(mirror)
+        .args(sources(what))
         .stdin(Stdio::null())
         .stdout(File::create(&part).map_err(written(&part))?)
         .status()
@@ -145,32 +144,62 @@ fn make(what: &Prepare, roots: &Path) -> Result<PathBuf, PrepareError> {
     Ok(archive)
 }
 
-/// The mirror that this host's apt uses (sources.list(5), both forms), if it is a Debian.
-fn configured_mirror() -> Option<String> {
+/// Where packages come from, as lines of sources.list(5): the release, and its updates for security and else. None where
+/// nobody says; mmdebstrap knows Debian's own then.
+fn sources(what: &Prepare) -> Vec<String> {
+    let configured = configured_sources();
+    let of = |archive: &str| configured.iter().find_map(|text| mirror_of(text, archive));
+    let suite = &what.suite;
+    let mut lines = Vec::new();
+    if let Some(mirror) = what.mirror.clone().or_else(|| of("/debian")) {
+        lines.push(format!("deb {mirror} {suite} main"));
+        lines.push(format!("deb {mirror} {suite}-updates main"));
+        lines.extend(of("/debian-security").map(|mirror| format!("deb {mirror} {suite}-security main")));
+    }
+    lines
+}
+
+/// What this host's apt reads, if it is a Debian.
+fn configured_sources() -> Vec<String> {
     let is_debian =
         fs::read_to_string("/etc/os-release").is_ok_and(|text| text.lines().any(|line| line == "ID=debian"));
     if !is_debian {
-        return None;
+        return Vec::new();
     }
-    let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
-    files.extend(
-        fs::read_dir("/etc/apt/sources.list.d")
-            .ok()?
-            .flatten()
-            .map(|file| file.path()),
-    );
-    files
-        .iter()
-        .find_map(|file| mirror_of(&fs::read_to_string(file).ok()?))
+    let more = fs::read_dir("/etc/apt/sources.list.d")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let more = more.map(|file| file.path()).filter(|path| {
+        // Others are not read, whatever is in them.
+        path.extension()
+            .is_some_and(|end| end == "list" || end == "sources")
+    });
+    let all = std::iter::once(PathBuf::from("/etc/apt/sources.list")).chain(more);
+    all.filter_map(|file| fs::read_to_string(file).ok()).collect()
 }
 
-fn mirror_of(text: &str) -> Option<String> {
-    text.lines().find_map(|line| {
-        let line = line.trim();
-        let words = line.strip_prefix("URIs:").or_else(|| line.strip_prefix("deb "))?;
-        let url = words.split_whitespace().find(|word| word.contains("://"))?;
-        Some(url.to_owned())
-    })
+/// Where one of Debian's archives is, by the end of its address, in a list of sources; other publishers' lie beside them.
+fn mirror_of(text: &str, archive: &str) -> Option<String> {
+    // Of one line each, or of paragraphs of fields.
+    let lines = text.lines().filter_map(|line| {
+        let (urls, rest) = line.trim().strip_prefix("deb ")?.split_once("://")?;
+        let scheme = urls.rsplit([' ', ']']).next()?;
+        let mut words = rest.split_whitespace();
+        let url = format!("{scheme}://{}", words.next()?);
+        Some((url, words.skip(1).any(|component| component == "main")))
+    });
+    let paragraphs = text.split("\n\n").filter_map(|paragraph| {
+        let field = |name: &str| paragraph.lines().find_map(|line| line.strip_prefix(name));
+        let url = field("URIs:")?.split_whitespace().next()?.to_owned();
+        let components = field("Components:")?;
+        Some((
+            url,
+            components.split_whitespace().any(|component| component == "main"),
+        ))
+    });
+    let is_debian = |(url, main): &(String, bool)| *main && url.trim_end_matches('/').ends_with(archive);
+    lines.chain(paragraphs).find(is_debian).map(|(url, _)| url)
 }
 
 /// Finished archives, the newest last.
@@ -228,11 +257,34 @@ mod tests {
 
     #[test]
     fn the_hosts_mirror_is_found_in_both_forms() {
-        let old =
-            "# deb http://no/debian x main\ndeb [arch=amd64] http://mirror.example/debian bookworm main\n";
-        assert_eq!(mirror_of(old).unwrap(), "http://mirror.example/debian");
-        let new = "Types: deb\nURIs: https://mirror.example/debian\nSuites: trixie\n";
-        assert_eq!(mirror_of(new).unwrap(), "https://mirror.example/debian");
-        assert!(mirror_of("").is_none());
+        let old = "# deb http://no/debian x main\n\ndeb [arch=amd64 signed-by=/a] http://mirror.example/debian bookworm main\n";
+        assert_eq!(mirror_of(old, "/debian").unwrap(), "http://mirror.example/debian");
+        let new = "Types: deb\nURIs: https://mirror.example/debian/\nSuites: trixie trixie-updates\nComponents: main contrib\n";
+        assert_eq!(
+            mirror_of(new, "/debian").unwrap(),
+            "https://mirror.example/debian/"
+        );
+        assert!(mirror_of("", "/debian").is_none());
+        let security = new.replace("/debian/", "/debian-security");
+        assert_eq!(mirror_of(&security, "/debian"), None);
+        assert!(mirror_of(&security, "/debian-security").is_some());
+    }
+
+    #[test]
+    fn what_others_publish_is_no_mirror() {
+        for other in [
+            "deb [signed-by=/k] https://deb.other.example/node_20.x bookworm main\n",
+            "deb https://download.other.example/linux/debian bookworm stable\n",
+            "Types: deb\nURIs: https://deb.other.example/node_20.x\nSuites: nodistro\nComponents: main\n",
+        ] {
+            assert_eq!(mirror_of(other, "/debian"), None, "{other}");
+            let both = format!(
+                "{other}\nTypes: deb\nURIs: http://mirror.example/debian\nSuites: bookworm\nComponents: main\n"
+            );
+            assert_eq!(
+                mirror_of(&both, "/debian").unwrap(),
+                "http://mirror.example/debian"
+            );
+        }
     }
 }
