@@ -27,8 +27,9 @@ lend_ids() {
     user=$(id -un)
     for file in /etc/subuid /etc/subgid; do
         grep -qs "^$user:" "$file" && continue
-        last=$(awk -F: '{ end = $2 + $3; if (end > last) last = end } END { print last < 1000000 ? 1000000 : last }' "$file" 2>/dev/null || echo 1000000)
         need_root "lending ids to $user" "writes $file"
+        touch "$file"
+        last=$(awk -F: '{ end = $2 + $3; if (end > last) last = end } END { print last < 1000000 ? 1000000 : last }' "$file")
         say "Lending $user 655360 ids from $last on in $file"
         printf '%s:%s:655360\n' "$user" "$last" >>"$file"
     done
