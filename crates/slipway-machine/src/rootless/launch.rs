@@ -246,7 +246,6 @@ fn launch() -> Result<ExitCode, StageError> {
     if let Some(key) = &spec.layers {
         layers::take(key, &engine_data)?;
     }
-    builder.wait_for("connected")?;
     network::close(&spec.closed)?;
     let mut child = stage(Stage::Enter)
         .spawn()

@@ -118,11 +118,10 @@ impl Rootless {
         control.say(&launch).await?;
         control.hear("unshared").await?;
         let pid = control::pid_of(&child)?;
-        let slirp = Slirp::start(pid);
         lane.map(pid).await?;
+        // While the launcher still is this user: what has become root of its namespace lets nobody at its namespaces.
+        let slirp = Slirp::start(pid).await?;
         control.say("mapped").await?;
-        let slirp = slirp?.ready().await?;
-        control.say("connected").await?;
         let taken = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = taken else {
             unreachable!("all three were asked for as pipes");
@@ -136,7 +135,7 @@ impl Rootless {
                 launcher: self.options.launcher.clone(),
                 control: Some(control),
                 lane,
-                _slirp: slirp,
+                slirp: Some(slirp),
                 _relays: relays,
             }),
         })
@@ -164,7 +163,7 @@ struct RootlessMachine {
     /// When it closes, the launcher ends the machine and removes what it left.
     control: Option<Control>,
     lane: Lane,
-    _slirp: Slirp,
+    slirp: Option<Slirp>,
     _relays: Relays,
 }
 
@@ -179,6 +178,9 @@ impl RootlessMachine {
             // Its death is the machine's; what is on disk is removed before the lane's next machine starts.
             let _ = self.child.start_kill();
             let _ = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        }
+        if let Some(slirp) = self.slirp.take() {
+            slirp.end().await;
         }
         if self.lane.is_clean().await {
             return Ok(());

@@ -77,8 +77,9 @@ pub(super) struct Slirp {
 }
 
 impl Slirp {
-    /// Starts it for the namespaces of a process.
-    pub(super) fn start(pid: u32) -> Result<Self, MachineError> {
+    /// Starts it for the namespaces of a process, which this user must be allowed to trace, and waits until it carries what
+    /// is sent.
+    pub(super) async fn start(pid: u32) -> Result<Self, MachineError> {
         let mut child = tokio::process::Command::new("slirp4netns")
             .args(["--configure", "--mtu=65520", "--disable-host-loopback"])
             .args(["--enable-sandbox", "--enable-seccomp"])
@@ -94,26 +95,30 @@ impl Slirp {
                 program: "slirp4netns".into(),
                 source,
             })?;
-        let Some(exit) = child.stdin.take() else {
-            unreachable!("it was asked for as a pipe");
+        let (Some(exit), Some(stdout)) = (child.stdin.take(), child.stdout.as_mut()) else {
+            unreachable!("both were asked for as pipes");
         };
-        Ok(Self { child, _exit: exit })
-    }
-
-    /// Waits until it carries what is sent.
-    pub(super) async fn ready(mut self) -> Result<Self, MachineError> {
-        let mut said = [0];
-        let ready = match self.child.stdout.as_mut() {
-            Some(stdout) => tokio::time::timeout(READY_WITHIN, stdout.read_exact(&mut said)).await,
-            None => unreachable!("it was asked for as a pipe"),
+        // `1` says so; a warning may come before it.
+        let ready = async {
+            while stdout.read_u8().await? != b'1' {}
+            std::io::Result::Ok(())
         };
-        if matches!(ready, Ok(Ok(_))) {
-            return Ok(self);
+        let ready = tokio::time::timeout(READY_WITHIN, ready).await;
+        if matches!(ready, Ok(Ok(()))) {
+            return Ok(Self { child, _exit: exit });
         }
         Err(MachineError::Refused {
             what: "slirp4netns",
-            why: super::control::complaint(&mut self.child).await,
+            why: super::control::complaint(&mut child).await,
         })
+    }
+}
+
+impl Slirp {
+    /// Ends it. It has become root of the outer namespace, and so counts among those with the lane's ids.
+    pub(super) async fn end(mut self) {
+        // Its death is looked for with theirs.
+        let _ = self.child.kill().await;
     }
 }
 

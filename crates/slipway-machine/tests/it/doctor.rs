@@ -1,7 +1,11 @@
 //! What `slipway doctor` says of a host on which one thing is missing: the host is this one, seen from a mount namespace in
 //! which that thing is not there.
 
-use std::{os::unix::fs::symlink, path::Path, process::Command};
+use std::{
+    os::unix::fs::{PermissionsExt as _, chown, symlink},
+    path::Path,
+    process::Command,
+};
 
 use serde_json::Value;
 
@@ -98,4 +102,39 @@ fn a_root_file_system_that_is_older_than_its_security_updates_is_warned_of() {
     // An empty archive is no root file system: only a machine shows it.
     let machine = findings.iter().find(|f| f["name"] == "machine").unwrap();
     assert_eq!(machine["health"], "missing", "{findings:#?}");
+}
+
+/// What a builder should be. Its machine would not start without a network.
+#[test]
+fn a_user_without_privileges_can_have_machines() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name);
+    // Where that user can read, wherever this checkout is.
+    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::copy(env!("CARGO_BIN_EXE_slipway-machine"), at("program")).unwrap();
+    std::fs::write(at("ids"), "nobody:500000000:65536\n").unwrap();
+    std::fs::create_dir_all(at("machines/roots")).unwrap();
+    let roots = std::fs::read_dir(prepared_machines().join("roots"))
+        .unwrap()
+        .flatten();
+    let archive = roots
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|e| e == "tar"));
+    std::fs::copy(archive.unwrap(), at("machines/roots/trixie-1.tar")).unwrap();
+    chown(at("machines"), Some(65534), Some(65534)).unwrap();
+    let before = format!(
+        "mount --bind {ids} /etc/subuid; mount --bind {ids} /etc/subgid; cd /
+         exec setpriv --reuid nobody --regid nogroup --clear-groups {program} doctor \"$1\"",
+        ids = at("ids").display(),
+        program = at("program").display(),
+    );
+    let findings = examined(&before, &at("machines"));
+    let of = |name: &str| {
+        findings
+            .iter()
+            .find(|f| f["name"] == name)
+            .map(|f| f["health"].clone())
+    };
+    assert_eq!(of("user").unwrap(), "good", "{findings:#?}");
+    assert_eq!(of("machine").unwrap(), "good", "{findings:#?}");
 }
