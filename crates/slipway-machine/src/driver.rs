@@ -4,7 +4,10 @@ use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 
 use futures::future::BoxFuture;
 use slipway_types::{BuildId, LeaseNo};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    process::Child,
+};
 
 use crate::error::MachineError;
 
@@ -44,7 +47,8 @@ pub struct MachineSpec {
     /// The lease under which it runs; another lease of the same build is another machine.
     pub lease: LeaseNo,
     /// The first process: a program and its arguments. The machine's work directory, which the process finds
-    /// as its current one, is private to it and empty.
+    /// as its current one, is private to it and empty. A rootless machine's first program is always its launcher, which
+    /// is this program too.
     pub program: PathBuf,
     /// Arguments of the program.
     pub arguments: Vec<OsString>,
@@ -94,6 +98,20 @@ pub struct Exit {
     pub how: String,
     /// Whether it was well.
     pub success: bool,
+}
+
+impl Exit {
+    /// Waits for a machine's first process.
+    pub(crate) async fn of(child: &mut Child) -> Result<Self, MachineError> {
+        let status = child
+            .wait()
+            .await
+            .map_err(|source| MachineError::Wait { source })?;
+        Ok(Self {
+            how: status.to_string(),
+            success: status.success(),
+        })
+    }
 }
 
 /// One machine.

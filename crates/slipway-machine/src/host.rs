@@ -136,17 +136,7 @@ impl HostMachine {
 
 impl Machine for HostMachine {
     fn wait(&mut self) -> BoxFuture<'_, Result<Exit, MachineError>> {
-        Box::pin(async {
-            let status = self
-                .child
-                .wait()
-                .await
-                .map_err(|source| MachineError::Wait { source })?;
-            Ok(Exit {
-                how: status.to_string(),
-                success: status.success(),
-            })
-        })
+        Box::pin(Exit::of(&mut self.child))
     }
 
     fn kill(&mut self, grace: Duration) -> BoxFuture<'_, Result<(), MachineError>> {

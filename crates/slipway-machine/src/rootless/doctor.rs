@@ -8,7 +8,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures::future::BoxFuture;
 use serde::Serialize;
 use slipway_types::{BuildId, LeaseNo};
 
@@ -222,23 +221,22 @@ async fn machine(options: &Options) -> Finding {
     }
 }
 
-fn start(options: &Options) -> BoxFuture<'_, Result<Duration, MachineError>> {
-    Box::pin(async move {
-        let driver = Rootless::new(options.clone())?;
-        let spec = || MachineSpec {
-            build: BuildId::fresh(),
-            lease: LeaseNo(1),
-            program: options.launcher.clone(),
-            arguments: vec!["--version".into()],
-            environment: Vec::new(),
-            layers: None,
-        };
-        // The first may have to unpack the root file system.
-        run(&driver, spec()).await?;
-        let began = std::time::Instant::now();
-        run(&driver, spec()).await?;
-        Ok(began.elapsed())
-    })
+/// How long a machine takes to start and to end.
+async fn start(options: &Options) -> Result<Duration, MachineError> {
+    let driver = Rootless::new(options.clone())?;
+    let spec = || MachineSpec {
+        build: BuildId::fresh(),
+        lease: LeaseNo(1),
+        program: options.launcher.clone(),
+        arguments: vec!["--version".into()],
+        environment: Vec::new(),
+        layers: None,
+    };
+    // The first may have to unpack the root file system.
+    run(&driver, spec()).await?;
+    let began = std::time::Instant::now();
+    run(&driver, spec()).await?;
+    Ok(began.elapsed())
 }
 
 async fn run(driver: &Rootless, spec: MachineSpec) -> Result<(), MachineError> {

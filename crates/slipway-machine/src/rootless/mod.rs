@@ -100,7 +100,7 @@ impl Rootless {
         let layers = spec.layers.filter(|key| layers::is_key(key));
         let lane = self.lanes.take(&self.options.launcher, layers.as_deref()).await?;
         let root = root::ready(&self.options, &lane).await?;
-        let services = services::places(&self.options.services).await?;
+        let services = services::places(&self.options.services).await;
         let launch = Launch {
             root,
             arguments: spec.arguments,
@@ -194,17 +194,7 @@ impl RootlessMachine {
 
 impl Machine for RootlessMachine {
     fn wait(&mut self) -> BoxFuture<'_, Result<Exit, MachineError>> {
-        Box::pin(async {
-            let status = self
-                .child
-                .wait()
-                .await
-                .map_err(|source| MachineError::Wait { source })?;
-            Ok(Exit {
-                how: status.to_string(),
-                success: status.success(),
-            })
-        })
+        Box::pin(Exit::of(&mut self.child))
     }
 
     fn kill(&mut self, grace: Duration) -> BoxFuture<'_, Result<(), MachineError>> {
