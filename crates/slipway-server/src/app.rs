@@ -138,7 +138,7 @@ impl App {
             public_url: settings.public_url,
         });
         let http = slipway_registry::http_client()?;
-        let bells = Bells::new(Wake::default());
+        let bells = Bells::of(&store);
         let forges = Forges::new(store.clone(), HttpClient::new(settings.allow_private_hosts)?);
         let ask: Arc<dyn AskForge> = Arc::new(LinkedForges::new(store.clone(), forges.clone()));
         let observe = Observe::new(store.clone(), Arc::clone(&ask), bells.clone());
@@ -279,8 +279,20 @@ impl App {
         );
         start(
             "sweep",
-            Box::pin(loops::sweep::sweep(s, self.linking.clone(), Wake::default())),
+            Box::pin(loops::sweep::sweep(
+                s.clone(),
+                self.linking.clone(),
+                Wake::default(),
+            )),
         );
+        if s.is_shared() {
+            // Who rang, so that nobody wakes themselves.
+            let me = uuid::Uuid::new_v4();
+            let told = loops::tell_others::tell_others(s.clone(), bells.clone(), me);
+            let heard = loops::tell_others::hear_others(s, bells.clone(), me);
+            start("tell_others", Box::pin(told));
+            start("hear_others", Box::pin(heard));
+        }
         tokio::select! {
             () = stop.cancelled() => Ok(()),
             () = self.behind.receive.died() => Err(LoopDied { name: "store_deliveries" }),
@@ -299,6 +311,11 @@ impl App {
     /// What an embedded builder asks.
     pub fn coordinator(&self) -> Arc<InProcess> {
         Arc::clone(&self.behind.coordinator)
+    }
+
+    /// Whether other servers may work on the same database.
+    pub fn is_shared(&self) -> bool {
+        self.behind.store.is_shared()
     }
 
     /// The public URL's host, for people.

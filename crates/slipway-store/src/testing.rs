@@ -13,7 +13,17 @@ pub struct TestStore {
     pub store: Store,
     /// How to open it again.
     pub options: Options,
+    vault: Arc<Vault>,
     _directory: tempfile::TempDir,
+}
+
+impl TestStore {
+    /// The same database as another server sees it, with connections of its own. On PostgreSQL.
+    pub async fn again(&self) -> Store {
+        Store::open(&self.options, Arc::clone(&self.vault))
+            .await
+            .expect("the store opens again")
+    }
 }
 
 /// An empty database on SQLite, in a directory of its own.
@@ -36,10 +46,13 @@ pub async fn on_postgres() -> TestStore {
 
 async fn open(options: Options, directory: tempfile::TempDir) -> TestStore {
     let vault = Arc::new(Vault::new(KeyRing::generate()));
-    let store = Store::open(&options, vault).await.expect("the store opens");
+    let store = Store::open(&options, Arc::clone(&vault))
+        .await
+        .expect("the store opens");
     TestStore {
         store,
         options,
+        vault,
         _directory: directory,
     }
 }

@@ -25,6 +25,8 @@ pub struct Serve {
     environment: Vec<(String, String)>,
     data: PathBuf,
     url: String,
+    /// Where browsers and providers reach it, or the load balancer that stands before it.
+    public_url: String,
     child: Mutex<Option<Child>>,
 }
 
@@ -38,19 +40,42 @@ impl Serve {
     /// # Errors
     /// When no port is free.
     pub fn new(program: impl Into<PathBuf>, data: impl Into<PathBuf>) -> Result<Self> {
+        let url = format!("http://127.0.0.1:{}", free_port()?);
         Ok(Self {
             program: program.into(),
             arguments: Vec::new(),
             environment: Vec::new(),
             data: data.into(),
-            url: format!("http://127.0.0.1:{}", free_port()?),
+            public_url: url.clone(),
+            url,
             child: Mutex::default(),
         })
     }
 
-    /// Adds an option: `--name value`.
+    /// Another server beside this one, behind the same public URL: with the same options and the same key, but a data
+    /// directory of its own. Nothing runs yet.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn beside(&self, data: impl Into<PathBuf>) -> Result<Self> {
+        let mut other = Self::new(self.program.clone(), data)?;
+        other.arguments.clone_from(&self.arguments);
+        other.environment.clone_from(&self.environment);
+        other.public_url.clone_from(&self.public_url);
+        other.option("--key-file", self.data.join("slipway.key").display().to_string());
+        Ok(other)
+    }
+
+    /// Adds an option: `--name value`; or gives it another value.
     pub fn option(&mut self, name: &str, value: impl Into<String>) {
-        self.arguments.extend([name.to_owned(), value.into()]);
+        let there = self.arguments.iter().position(|argument| argument == name);
+        match there {
+            // Those may stand there often.
+            Some(at) if !matches!(name, "--allow-service" | "--allow-private-host") => {
+                self.arguments[at + 1] = value.into();
+            }
+            _ => self.arguments.extend([name.to_owned(), value.into()]),
+        }
     }
 
     /// Sets a variable of its environment.
@@ -116,7 +141,7 @@ impl Serve {
                 "--listen",
                 self.url.trim_start_matches("http://"),
                 "--public-url",
-                &self.url,
+                &self.public_url,
             ])
             .arg("--data-dir")
             .arg(&self.data)

@@ -133,6 +133,17 @@ impl World {
         }
     }
 
+    /// Starts another server on this world's PostgreSQL, with an embedded builder of so many slots.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn replica(&self, name: &str, slots: usize) -> Result<Serve> {
+        let mut serve = self.serve.beside(self.directory.join(name))?;
+        serve.option("--slots", slots.to_string());
+        serve.start().await?;
+        Ok(serve)
+    }
+
     /// The server's own records, while it does not run. Of a world on SQLite.
     ///
     /// # Errors

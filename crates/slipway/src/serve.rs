@@ -119,7 +119,7 @@ fn builder(
     let (driver, pipeline) = crate::driver::of(config)?;
     let config = BuilderConfig {
         slots,
-        ..BuilderConfig::new("embedded", pipeline)
+        ..BuilderConfig::new(&embedded_name(config, app), pipeline)
     };
     let coordinator = app.coordinator();
     Ok(async move {
@@ -131,6 +131,15 @@ fn builder(
             .run()
             .await;
     })
+}
+
+/// What the embedded builder is called. Servers that share a database have one each, and a builder is known by its name.
+fn embedded_name(config: &Config, app: &App) -> String {
+    if !app.is_shared() {
+        return "embedded".to_owned();
+    }
+    let host = nix::unistd::gethostname().unwrap_or_default();
+    format!("embedded in {}:{}", host.to_string_lossy(), config.listen.port())
 }
 
 async fn stop_signal() -> Result<()> {

@@ -16,6 +16,7 @@ pub mod reconcile;
 pub mod repair_tags;
 pub mod settled;
 pub mod sweep;
+pub mod tell_others;
 
 use std::{convert::Infallible, future::Future, time::Duration};
 

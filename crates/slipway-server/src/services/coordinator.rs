@@ -31,15 +31,6 @@ pub const TERM: Duration = Duration::from_secs(30);
 /// How long a builder that asks for work is kept waiting for some.
 const LONG_POLL: Duration = Duration::from_secs(20);
 
-/// How often the queue is looked at while a builder waits: for what another replica queued, and builds that cooled.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-
-/// How often a fence that waits is asked again, where nobody rings.
-const FENCE_EVERY: Duration = Duration::from_secs(1);
-
-/// How often a cancellation is looked for, where nobody rings.
-const CANCEL_EVERY: Duration = Duration::from_secs(3);
-
 /// What builders in this process ask.
 #[derive(Clone)]
 pub struct InProcess {
@@ -320,7 +311,7 @@ impl Coordinator for InProcess {
             }
             tokio::select! {
                 () = queue.rung() => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(self.bells.patience.lease) => {}
                 () = tokio::time::sleep_until(patience) => return Ok(None),
             }
         }
@@ -347,7 +338,7 @@ impl Coordinator for InProcess {
             }
             tokio::select! {
                 () = bell.rung() => {}
-                () = tokio::time::sleep(CANCEL_EVERY) => {}
+                () = tokio::time::sleep(self.bells.patience.cancel) => {}
             }
         }
     }
@@ -370,7 +361,7 @@ impl Coordinator for InProcess {
             }
             tokio::select! {
                 () = queue.rung() => {}
-                () = tokio::time::sleep(FENCE_EVERY) => {}
+                () = tokio::time::sleep(self.bells.patience.fence) => {}
             }
         }
     }

@@ -8,9 +8,6 @@ use slipway_types::{BuildId, LeaseNo, build::BuildState};
 
 use super::bells::{Bells, BuildListener};
 
-/// How often a log that is followed is looked at, where nobody rings: another replica may be writing it.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-
 /// The most chunks that are read at once.
 const CHUNKS: i64 = 64;
 
@@ -99,6 +96,7 @@ impl Follow {
             store: self.store.clone(),
             // Before the first look, so that nothing falls between.
             bell: self.bells.builds.listen(build),
+            patience: self.bells.patience.log,
             build,
             place: from,
             said: None,
@@ -114,6 +112,7 @@ impl Follow {
 struct Follower {
     store: Store,
     bell: BuildListener,
+    patience: Duration,
     build: BuildId,
     place: LogPlace,
     said: Option<BuildState>,
@@ -136,7 +135,7 @@ impl Follower {
             }
             tokio::select! {
                 () = self.bell.rung() => self.ready.extend(self.said.map(LogEvent::Changed)),
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(self.patience) => {}
             }
         }
     }

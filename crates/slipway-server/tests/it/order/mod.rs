@@ -8,6 +8,7 @@ mod queue;
 mod receiving;
 mod reordering;
 mod repair;
+mod replicas;
 mod words;
 mod worked_examples;
 mod world;

@@ -64,7 +64,7 @@ pub(crate) struct World {
     receive: Router,
     decide: Decide,
     commits: std::sync::atomic::AtomicU64,
-    _test_store: TestStore,
+    pub(crate) test_store: TestStore,
 }
 
 /// Something that happened at the forge, with the delivery that tells of it.
@@ -144,7 +144,7 @@ impl World {
         tx.commit().await.unwrap();
         let forge = MemoryForge::new(forge_id);
         let ask: Arc<dyn AskForge> = Arc::new(forge.clone());
-        let bells = Bells::default();
+        let bells = Bells::of(&store);
         let observe = Observe::new(store.clone(), Arc::clone(&ask), bells.clone());
         let decide = Decide::new(store.clone(), Arc::clone(&ask), bells.clone());
         Self {
@@ -163,7 +163,7 @@ impl World {
             registry,
             store,
             commits: 0.into(),
-            _test_store: test_store,
+            test_store,
         }
     }
 
