@@ -243,7 +243,6 @@ impl App {
         start(
             "handle_deliveries",
             Box::pin(loops::handle_deliveries::handle_deliveries(
-                s.clone(),
                 deliveries.clone(),
                 b.clone(),
             )),

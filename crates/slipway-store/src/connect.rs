@@ -60,9 +60,24 @@ impl Store {
             Options::Postgres { url } => postgres(url, vault).await?,
         };
         migrations::run(&inner).await?;
-        Ok(Self {
+        let store = Self {
             inner: Arc::new(inner),
-        })
+        };
+        store.check_key().await?;
+        Ok(store)
+    }
+
+    /// A database belongs to the key that sealed its first secret: a server with another one could open nothing, and what
+    /// it sealed nobody else.
+    async fn check_key(&self) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        let sealed = tx.settings().key_check().await?;
+        tx.settings().open_key_check(&sealed).map_err(|source| StoreError::Open {
+            reason: "its secrets are sealed by another key; give every server the key file of the first (--key-file)"
+                .to_owned(),
+            source: source.into(),
+        })?;
+        tx.commit().await
     }
 
     /// Ends all connections, after what runs has ended.

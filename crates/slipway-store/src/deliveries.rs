@@ -14,7 +14,7 @@ use crate::{
     aggregate::aggregate,
     column::{from_json, parse, parse_option, to_json},
     ref_changes::Subject,
-    sql::DUE,
+    sql::{DUE, due},
 };
 
 aggregate!(/// Webhook requests, and what came of them.
@@ -264,6 +264,25 @@ impl Deliveries<'_> {
     pub async fn next_unhandled(&self, now: Timestamp) -> Result<Option<Delivery>, StoreError> {
         let sql = format!(
             "SELECT * FROM deliveries WHERE handled_at IS NULL AND {DUE} ORDER BY next_attempt_at, id LIMIT 1"
+        );
+        let row = self.0.one::<entity::Model>(&sql, [now.millis().into()]).await?;
+        row.map(Delivery::try_from).transpose()
+    }
+
+    /// As [`Self::next_unhandled`], for this transaction alone; of each source the first one only, so that what a provider
+    /// sent one after another is handled so. What another server has taken is left to it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn take_next(&self, now: Timestamp) -> Result<Option<Delivery>, StoreError> {
+        let sql = format!(
+            "SELECT * FROM deliveries WHERE handled_at IS NULL AND {DUE} AND NOT EXISTS (
+                 SELECT 1 FROM deliveries earlier WHERE earlier.source_id = deliveries.source_id
+                 AND earlier.handled_at IS NULL AND {} AND (earlier.next_attempt_at < deliveries.next_attempt_at
+                     OR earlier.next_attempt_at = deliveries.next_attempt_at AND earlier.id < deliveries.id))
+             ORDER BY next_attempt_at, id LIMIT 1{}",
+            due("earlier.next_attempt_at"),
+            self.0.for_update_skip_locked()
         );
         let row = self.0.one::<entity::Model>(&sql, [now.millis().into()]).await?;
         row.map(Delivery::try_from).transpose()

@@ -135,6 +135,19 @@ impl Forges<'_> {
         row.map(ForgeRecord::try_from).transpose()
     }
 
+    /// Keeps other servers that start from writing forges until the transaction ends: what is not there has no row to
+    /// lock.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn lock_all(&self) -> Result<(), StoreError> {
+        if self.0.is_postgres() {
+            let sql = "LOCK TABLE forges IN SHARE ROW EXCLUSIVE MODE";
+            self.0.execute(sql, []).await?;
+        }
+        Ok(())
+    }
+
     /// Adds a forge.
     ///
     /// # Errors

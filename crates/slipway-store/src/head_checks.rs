@@ -60,6 +60,8 @@ pub struct HeadCheck {
     pub hint: Option<(String, Enrichment)>,
     /// How often it was asked in vain.
     pub attempts: i32,
+    /// When it is asked next.
+    pub next_attempt_at: Timestamp,
     /// Why it was in vain last.
     pub last_error: Option<String>,
     /// Since when.
@@ -82,6 +84,7 @@ impl TryFrom<entity::Model> for HeadCheck {
             delivery: row.delivery_id.map(DeliveryId::from_uuid).zip(row.position),
             hint: hint.transpose()?,
             attempts: row.attempts,
+            next_attempt_at: Timestamp::from_millis(row.next_attempt_at),
             last_error: row.last_error,
             created_at: Timestamp::from_millis(row.created_at),
         })
@@ -136,6 +139,30 @@ impl HeadChecks<'_> {
             .all::<entity::Model>(&sql, [now.millis().into(), limit.into()])
             .await?;
         rows.into_iter().map(HeadCheck::try_from).collect()
+    }
+
+    /// Takes a question for this process until `until`. `false` if another server was faster.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn claim(&self, check: &HeadCheck, until: Timestamp) -> Result<bool, StoreError> {
+        let sql = "UPDATE head_checks SET next_attempt_at = $3 WHERE id = $1 AND next_attempt_at = $2";
+        let values = [
+            check.id.into(),
+            check.next_attempt_at.millis().into(),
+            until.millis().into(),
+        ];
+        Ok(self.0.execute(sql, values).await? == 1)
+    }
+
+    /// Has a question asked again at once: its answer was overtaken.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn ask_again(&self, id: Uuid) -> Result<(), StoreError> {
+        let sql = "UPDATE head_checks SET next_attempt_at = $2 WHERE id = $1";
+        let values = [id.into(), Timestamp::now().millis().into()];
+        self.0.execute(sql, values).await.map(drop)
     }
 
     /// How many questions wait, whether their time has come or not.

@@ -291,6 +291,17 @@ impl Links<'_> {
         self.set(id, row).await
     }
 
+    /// Takes the asking about a link that is due at `now`, for the next time at `again`. `false` if another server was
+    /// faster.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn take_check(&self, id: LinkId, now: Timestamp, again: Timestamp) -> Result<bool, StoreError> {
+        let sql = "UPDATE links SET next_check_at = $3 WHERE id = $1 AND next_check_at <= $2";
+        let values = [id.uuid().into(), now.millis().into(), again.millis().into()];
+        Ok(self.0.execute(sql, values).await? == 1)
+    }
+
     /// Has a link asked about again at this moment.
     ///
     /// # Errors

@@ -6,6 +6,8 @@
 //!
 //! The rows are also the memory of what a ref ever held, by which late deliveries are told from news.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use slipway_types::{
     ChangeId, CommitSha, ConfigurationId, DeliveryId, RefName, RuleId, Seq, SourceId, Timestamp, UserId,
@@ -407,10 +409,31 @@ impl RefChanges<'_> {
     /// # Errors
     /// What the database says.
     pub async fn next_observed(&self, now: Timestamp) -> Result<Option<Change>, StoreError> {
-        let sql =
-            format!("SELECT * FROM ref_changes WHERE state = 'observed' AND {DUE} ORDER BY seq LIMIT 1");
+        let sql = format!(
+            "SELECT * FROM ref_changes WHERE state = 'observed' AND {DUE} AND NOT EXISTS (
+                 SELECT 1 FROM ref_changes earlier WHERE earlier.state = 'observed'
+                 AND earlier.source_id = ref_changes.source_id AND earlier.seq <= ref_changes.seq
+                 AND earlier.asking_until > {})
+             ORDER BY seq LIMIT 1",
+            self.0.clock()
+        );
         let row = self.0.one::<entity::Model>(&sql, [now.millis().into()]).await?;
         row.map(Change::try_from).transpose()
+    }
+
+    /// Takes the asking of the forge about a change for this process, for so long by the database's clock. `false` if
+    /// another server was faster. Meanwhile it, and later changes of its source, are nobody's next.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn claim_asking(&self, id: ChangeId, term: Duration) -> Result<bool, StoreError> {
+        let clock = self.0.clock();
+        let sql = format!(
+            "UPDATE ref_changes SET asking_until = {clock} + $2
+             WHERE id = $1 AND state = 'observed' AND (asking_until IS NULL OR asking_until <= {clock})"
+        );
+        let term = i64::try_from(term.as_millis()).unwrap_or(i64::MAX);
+        Ok(self.0.execute(&sql, [id.uuid().into(), term.into()]).await? == 1)
     }
 
     /// How many changes wait to be decided, whether their time has come or not.
@@ -463,7 +486,7 @@ impl RefChanges<'_> {
     /// # Errors
     /// What the database says.
     pub async fn postpone(&self, id: ChangeId, until: Timestamp) -> Result<(), StoreError> {
-        let sql = "UPDATE ref_changes SET attempts = attempts + 1, next_attempt_at = $2
+        let sql = "UPDATE ref_changes SET attempts = attempts + 1, next_attempt_at = $2, asking_until = NULL
                    WHERE id = $1 AND state = 'observed'";
         self.0
             .execute(sql, [id.uuid().into(), until.millis().into()])

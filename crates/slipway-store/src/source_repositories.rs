@@ -3,6 +3,8 @@
 //! They own webhook, deploy key and heads, per namespace, so that nobody's delivery or secret speaks for
 //! another; they survive relinking and renames (order.md, "One way in"). The provider's id is the identity.
 
+use std::time::Duration;
+
 use slipway_types::{
     ForgeClientId, ForgeId, NamespaceId, SourceId, Timestamp,
     forge::{HealthReason, SourceState},
@@ -373,6 +375,42 @@ impl SourceRepositories<'_> {
         Ok(())
     }
 
+    /// Takes the comparing of a repository's heads for this process, for so long by the database's clock: it is not
+    /// [to be compared](Self::to_be_compared) until then. `false` if another server was faster, or is done already.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn claim_comparing(
+        &self,
+        source: &SourceRepository,
+        term: Duration,
+    ) -> Result<bool, StoreError> {
+        let clock = self.0.clock();
+        let sql = format!(
+            "UPDATE source_repositories SET comparing_until = {clock} + $2
+             WHERE id = $1 AND (comparing_until IS NULL OR comparing_until <= {clock})
+             AND COALESCE(reconciled_at, 0) = $3"
+        );
+        let seen = source.reconciled_at.map_or(0, Timestamp::millis);
+        let values = [source.id.uuid().into(), millis(term).into(), seen.into()];
+        Ok(self.0.execute(&sql, values).await? == 1)
+    }
+
+    /// Gives back what [`Self::claim_comparing`] took; after a pause, where comparing failed.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn release_comparing(&self, id: SourceId, pause: Duration) -> Result<(), StoreError> {
+        let sql = format!(
+            "UPDATE source_repositories SET comparing_until = {} + $2 WHERE id = $1",
+            self.0.clock()
+        );
+        self.0
+            .execute(&sql, [id.uuid().into(), millis(pause).into()])
+            .await
+            .map(drop)
+    }
+
     /// Remembers that all heads were compared with the forge's. What is wanted for later still is.
     ///
     /// # Errors
@@ -398,7 +436,7 @@ impl SourceRepositories<'_> {
         now: Timestamp,
     ) -> Result<Vec<SourceRepository>, StoreError> {
         let sql = "SELECT s.* FROM source_repositories s
-                   WHERE s.state <> 'gone' AND EXISTS (
+                   WHERE s.state <> 'gone' AND (s.comparing_until IS NULL OR s.comparing_until <= ~CLOCK~) AND EXISTS (
                        SELECT 1 FROM configurations c WHERE c.source_id = s.id AND c.state = 'active' AND (
                            s.baselined_at IS NULL OR s.reconciled_at IS NULL OR s.reconciled_at < $1
                            OR s.compare_at <= $2
@@ -411,11 +449,16 @@ impl SourceRepositories<'_> {
                                    JOIN forge_clients f ON f.id = k.forge_client_id AND f.kind = 'app'
                                    WHERE l.namespace_id = s.namespace_id AND l.forge_id = s.forge_id
                                    AND l.state = 'linked')))))
-                   ORDER BY COALESCE(s.reconciled_at, 0), s.id LIMIT 100";
+                   ORDER BY COALESCE(s.reconciled_at, 0), s.id LIMIT 100"
+            .replace("~CLOCK~", self.0.clock());
         let rows = self
             .0
-            .all::<entity::Model>(sql, [before.millis().into(), now.millis().into()])
+            .all::<entity::Model>(&sql, [before.millis().into(), now.millis().into()])
             .await?;
         rows.into_iter().map(SourceRepository::try_from).collect()
     }
+}
+
+fn millis(term: Duration) -> i64 {
+    i64::try_from(term.as_millis()).unwrap_or(i64::MAX)
 }

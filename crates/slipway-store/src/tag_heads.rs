@@ -48,6 +48,8 @@ pub struct TagHead {
     pub verified_at: Option<Timestamp>,
     /// How often asking failed.
     pub verify_attempts: i32,
+    /// When it is asked next, while it has to be.
+    pub next_verify_at: Timestamp,
 }
 
 #[derive(FromQueryResult)]
@@ -62,6 +64,7 @@ struct Row {
     lease_no: Option<i32>,
     verified_at: Option<i64>,
     verify_attempts: i32,
+    next_verify_at: i64,
 }
 
 impl TryFrom<Row> for TagHead {
@@ -77,6 +80,7 @@ impl TryFrom<Row> for TagHead {
             digest: parse_option("tag_heads.digest", row.digest.as_deref())?,
             verified_at: row.verified_at.map(Timestamp::from_millis),
             verify_attempts: row.verify_attempts,
+            next_verify_at: Timestamp::from_millis(row.next_verify_at),
         })
     }
 }
@@ -239,6 +243,20 @@ impl TagHeads<'_> {
         );
         let row = self.0.one::<Row>(&sql, [now.millis().into()]).await?;
         row.map(TagHead::try_from).transpose()
+    }
+
+    /// Takes the reading back of a tag for this process until `until`. `false` if another server was faster, or the tag
+    /// moved since.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn claim(&self, head: &TagHead, until: Timestamp) -> Result<bool, StoreError> {
+        let sql = "UPDATE tag_heads SET next_verify_at = $5
+                   WHERE registry = $1 AND path = $2 AND tag = $3 AND digest = $4 AND next_verify_at = $6
+                   AND verified_at IS NULL";
+        let seen = head.next_verify_at.millis().into();
+        let values = head.key_and(until).into_iter().chain([seen]);
+        Ok(self.0.execute(sql, values).await? == 1)
     }
 
     /// How many tags have still to be read back, whether their time has come or not.

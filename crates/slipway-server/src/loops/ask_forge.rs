@@ -16,6 +16,9 @@ use crate::services::{
 /// How many forges are asked at once: a slow one must not hold up the others.
 const AT_ONCE: i64 = 8;
 
+/// How long one server has a question for itself, where there are others; one that dies meanwhile costs so long.
+const CLAIM: Duration = Duration::from_mins(1);
+
 /// The questions that are due, a few at once. `false` if none is.
 ///
 /// # Errors
@@ -31,6 +34,17 @@ pub async fn ask_forge_one(store: &Store, observe: &Observe, bells: &Bells) -> R
 }
 
 async fn ask(store: &Store, observe: &Observe, check: &HeadCheck) -> Result<(), StoreError> {
+    if store.is_shared() {
+        let tx = store.begin().await?;
+        let ours = tx
+            .head_checks()
+            .claim(check, Timestamp::now().plus(CLAIM))
+            .await?;
+        tx.commit().await?;
+        if !ours {
+            return Ok(());
+        }
+    }
     let Err(error) = try_ask(store, observe, check).await else {
         return Ok(());
     };
@@ -64,8 +78,13 @@ async fn try_ask(store: &Store, observe: &Observe, check: &HeadCheck) -> Result<
         .answered(&tx, check.source, &check.subject, &asked, &found, &saying)
         .await?
     {
-        // The question stays, and is asked again at once.
-        Answered::Overtaken => return Ok(()),
+        // The question stays.
+        Answered::Overtaken => {
+            drop(tx);
+            let tx = store.begin().await?;
+            tx.head_checks().ask_again(check.id).await?;
+            return Ok(tx.commit().await?);
+        }
         Answered::Unchanged => (ChangeResult::HeadUnchanged, None),
         Answered::Accepted(change) => (ChangeResult::Accepted, Some(change.id)),
     };

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use slipway_store::{Store, StoreError};
+use slipway_store::{Change, Store, StoreError};
 use slipway_types::Timestamp;
 
 use super::{Wakes, drive};
@@ -10,6 +10,10 @@ use crate::services::{bells::Bells, decide::Decide};
 
 /// How long a change that cannot be decided at all is put off.
 const PUT_OFF: Duration = Duration::from_mins(1);
+
+/// How long one server has the asking about a change for itself, where there are others; one that dies meanwhile costs
+/// so long.
+const CLAIM: Duration = Duration::from_mins(1);
 
 /// One change, the oldest that is due. `false` if none is.
 ///
@@ -19,6 +23,9 @@ pub async fn decide_one(store: &Store, decide: &Decide) -> Result<bool, StoreErr
     let Some(change) = store.ref_changes().next_observed(Timestamp::now()).await? else {
         return Ok(false);
     };
+    if store.is_shared() && decide.asks(&change).await? && !claim(store, &change).await? {
+        return Ok(true);
+    }
     let Err(error) = decide.change(&change).await else {
         return Ok(true);
     };
@@ -32,6 +39,14 @@ pub async fn decide_one(store: &Store, decide: &Decide) -> Result<bool, StoreErr
         .await?;
     tx.commit().await?;
     Ok(true)
+}
+
+/// Two servers would ask the forge the same. Deciding itself needs no claim: it locks the change.
+async fn claim(store: &Store, change: &Change) -> Result<bool, StoreError> {
+    let tx = store.begin().await?;
+    let ours = tx.ref_changes().claim_asking(change.id, CLAIM).await?;
+    tx.commit().await?;
+    Ok(ours)
 }
 
 /// All changes, for ever.

@@ -19,12 +19,13 @@ pub async fn verify_one(store: &Store, health: &HealthCheck, now: Timestamp) -> 
         return Ok(false);
     };
     // Looked at is looked at: one that cannot be asked must not keep the others waiting.
-    again_at(
-        store,
-        &link,
-        Timestamp::now().plus(crate::services::health::EVERY),
-    )
-    .await?;
+    let next = Timestamp::now().plus(crate::services::health::EVERY);
+    let tx = store.begin().await?;
+    let ours = tx.links().take_check(link.id, now, next).await?;
+    tx.commit().await?;
+    if !ours {
+        return Ok(true);
+    }
     let came = match health.verify(&link).await {
         Ok(()) => health.next_check(&link).await,
         Err(ServiceError::Store(error)) => return Err(error),

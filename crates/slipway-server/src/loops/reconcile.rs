@@ -19,6 +19,9 @@ use crate::services::{
 /// How often every source is compared.
 pub const EVERY: Duration = Duration::from_mins(15);
 
+/// How long one server has a source for itself, where there are others; one that dies meanwhile costs so long.
+const CLAIM: Duration = Duration::from_mins(1);
+
 /// Which sources a look failed at lately, how often, and when they are looked at again.
 #[derive(Debug, Default)]
 pub struct Failing(HashMap<SourceId, (i32, Instant)>);
@@ -44,6 +47,9 @@ pub async fn reconcile_one(
     let Some(source) = due.into_iter().find(|source| !waits(source)) else {
         return Ok(false);
     };
+    if store.is_shared() && !claim(store, &source).await? {
+        return Ok(true);
+    }
     let missed = source.reconciled_at.is_none_or(|at| at < started)
         || source.compare_at.is_some_and(|at| at <= Timestamp::now());
     let polled = !missed && source.reconciled_at.is_some_and(|at| at >= before);
@@ -61,6 +67,7 @@ pub async fn reconcile_one(
     {
         Ok(moved) => {
             failing.0.remove(&source.id);
+            release(store, &source, Duration::ZERO).await?;
             if missed && source.baselined_at.is_some() {
                 let tx = store.begin().await?;
                 push_redeliver(&tx, &source).await?;
@@ -74,11 +81,33 @@ pub async fn reconcile_one(
         Err(error) => {
             let tries = failing.0.get(&source.id).map_or(0, |(tries, _)| *tries) + 1;
             // The shortest pause would come round before the others had their turn.
-            failing.0.insert(source.id, (tries, now + pause_after(tries + 3)));
+            let pause = pause_after(tries + 3);
+            failing.0.insert(source.id, (tries, now + pause));
+            release(store, &source, pause).await?;
             tracing::warn!(source = %source.id, error = %error, "heads could not be compared");
         }
     }
     Ok(true)
+}
+
+/// Two servers would ask the forge the same.
+async fn claim(store: &Store, source: &SourceRepository) -> Result<bool, StoreError> {
+    let tx = store.begin().await?;
+    let ours = tx.source_repositories().claim_comparing(source, CLAIM).await?;
+    tx.commit().await?;
+    Ok(ours)
+}
+
+/// It was compared, or cannot be for so long.
+async fn release(store: &Store, source: &SourceRepository, pause: Duration) -> Result<(), StoreError> {
+    if !store.is_shared() {
+        return Ok(());
+    }
+    let tx = store.begin().await?;
+    tx.source_repositories()
+        .release_comparing(source.id, pause)
+        .await?;
+    tx.commit().await
 }
 
 /// All sources, for ever.

@@ -17,6 +17,9 @@ use crate::services::{ask::pause_after, bells::Bells};
 /// How often a registry is asked about one tag, before it is left as it is.
 const TRIES: i32 = 12;
 
+/// How long one server has a tag for itself, where there are others; one that dies meanwhile costs so long.
+const CLAIM: Duration = Duration::from_mins(1);
+
 /// Why a tag could not be read back.
 #[derive(Debug, thiserror::Error)]
 enum RepairError {
@@ -44,12 +47,23 @@ pub async fn repair_tags_one(store: &Store, http: &reqwest::Client) -> Result<bo
     let Some(head) = store.tag_heads().next_unverified(Timestamp::now()).await? else {
         return Ok(false);
     };
+    if store.is_shared() && !claim(store, &head).await? {
+        return Ok(true);
+    }
     match repair(store, http, &head).await {
         Ok(()) => {}
         Err(RepairError::Store(error)) => return Err(error),
         Err(RepairError::Registry(error)) => put_off(store, &head, &error).await?,
     }
     Ok(true)
+}
+
+/// Two servers would ask the registry the same, and tell of a repair twice.
+async fn claim(store: &Store, head: &TagHead) -> Result<bool, StoreError> {
+    let tx = store.begin().await?;
+    let ours = tx.tag_heads().claim(head, Timestamp::now().plus(CLAIM)).await?;
+    tx.commit().await?;
+    Ok(ours)
 }
 
 async fn repair(store: &Store, http: &reqwest::Client, head: &TagHead) -> Result<(), RepairError> {

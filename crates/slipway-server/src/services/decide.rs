@@ -75,6 +75,23 @@ impl Decide {
         }
     }
 
+    /// Whether the forge has to be asked before a change can be decided.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn asks(&self, change: &Change) -> Result<bool, StoreError> {
+        let lacks_message = change.enrichment.message.is_none();
+        let lacks_paths = change.enrichment.paths.is_none() && change.old.is_some();
+        if change.new.is_none()
+            || !matches!(change.subject, Subject::Ref(_))
+            || !(lacks_message || lacks_paths)
+        {
+            return Ok(false);
+        }
+        let needs = self.needs(change).await?;
+        Ok(needs.anything && (lacks_message || (lacks_paths && needs.paths)))
+    }
+
     /// Finds out what rules need and the hint lacked. What cannot be had does not hold a build back.
     async fn enrich(&self, change: &Change) -> Result<Enriched, StoreError> {
         let mut enrichment = change.enrichment.clone();

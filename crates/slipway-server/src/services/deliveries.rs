@@ -55,13 +55,37 @@ impl Deliveries {
         }
     }
 
+    /// Takes the delivery that has waited longest as far as it goes; `false` if none waits, or another server is at those
+    /// that do.
+    ///
+    /// # Errors
+    /// As [`Self::handle`].
+    pub async fn handle_next(&self) -> Result<bool, StoreError> {
+        let now = Timestamp::now();
+        // A look that keeps nobody from writing.
+        if self.store.deliveries().next_unhandled(now).await?.is_none() {
+            return Ok(false);
+        }
+        let tx = self.store.begin().await?;
+        let Some(delivery) = tx.deliveries().take_next(now).await? else {
+            tx.commit().await?;
+            return Ok(false);
+        };
+        self.handle_in(tx, &delivery).await?;
+        Ok(true)
+    }
+
     /// Takes a stored delivery as far as it goes. One that cannot be handled now, for whatever reason, is put off: it
     /// must not keep others waiting.
     ///
     /// # Errors
     /// What the database says, when not even that could be written.
     pub async fn handle(&self, delivery: &Delivery) -> Result<(), StoreError> {
-        let Err(error) = self.try_handle(delivery).await else {
+        self.handle_in(self.store.begin().await?, delivery).await
+    }
+
+    async fn handle_in(&self, tx: Tx, delivery: &Delivery) -> Result<(), StoreError> {
+        let Err(error) = self.try_handle(tx, delivery).await else {
             return Ok(());
         };
         tracing::warn!(delivery = %delivery.id, error = %error, "a delivery could not be handled yet");
@@ -73,12 +97,11 @@ impl Deliveries {
         tx.commit().await
     }
 
-    async fn try_handle(&self, delivery: &Delivery) -> Result<(), AskError> {
-        let source = self.store.source_repositories().get(delivery.source).await?;
+    async fn try_handle(&self, tx: Tx, delivery: &Delivery) -> Result<(), AskError> {
+        let source = tx.source_repositories().get(delivery.source).await?;
         let forge = self.ask.forge(source.forge).await?;
-        let body = self.store.deliveries().body(delivery.id).await?;
+        let body = tx.deliveries().body(delivery.id).await?;
         let event = forge.parse(&headers(delivery), &body);
-        let tx = self.store.begin().await?;
         let (outcome, detail) = match event {
             Err(malformed) => (DeliveryOutcome::Malformed, Some(malformed.to_string())),
             Ok(event) => self.event(&tx, delivery, &source, event).await?,

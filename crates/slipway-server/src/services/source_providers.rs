@@ -100,6 +100,8 @@ impl SourceProviders {
             let fields = checked(form)?;
             let client = oauth_client(form)?;
             let tx = self.store.begin().await?;
+            // Another server may be starting with the same file.
+            tx.forges().lock_all().await?;
             let id = match tx.forges().by_name(&fields.name).await? {
                 Some(there) => {
                     tx.forges().update(there.id, &fields).await?;

@@ -268,6 +268,7 @@ CREATE TABLE source_repositories (
     detail         TEXT,
     baselined_at   BIGINT,
     compare_at     BIGINT,
+    comparing_until BIGINT,
     reconciled_at  BIGINT,
     checked_at     BIGINT,
     created_at     BIGINT  NOT NULL,
@@ -359,6 +360,7 @@ CREATE TABLE deliveries (
     next_attempt_at BIGINT NOT NULL
 );
 CREATE INDEX deliveries_unhandled ON deliveries (next_attempt_at) WHERE handled_at IS NULL;
+CREATE INDEX deliveries_unhandled_of_source ON deliveries (source_id, next_attempt_at) WHERE handled_at IS NULL;
 CREATE INDEX deliveries_by_source ON deliveries (source_id, received_at);
 
 CREATE TABLE delivery_bodies (
@@ -405,6 +407,7 @@ CREATE TABLE ref_changes (
     enrichment       TEXT,
     attempts         INTEGER NOT NULL,
     next_attempt_at  BIGINT  NOT NULL,
+    asking_until     BIGINT,
     created_at       BIGINT  NOT NULL,
     decided_at       BIGINT
 );

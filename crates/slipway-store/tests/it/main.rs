@@ -3,3 +3,4 @@
 
 mod access_proofs;
 mod accounts;
+mod keys;

@@ -22,6 +22,7 @@ struct Memory {
     paths: BTreeMap<CommitSha, ChangedPaths>,
     down: bool,
     asked: usize,
+    told: usize,
 }
 
 /// The forge.
@@ -93,6 +94,11 @@ impl MemoryForge {
         self.memory.lock().unwrap().asked
     }
 
+    /// How often it told what a commit says.
+    pub(crate) fn told(&self) -> usize {
+        self.memory.lock().unwrap().told
+    }
+
     fn answer<T>(&self, question: impl FnOnce(&mut Memory) -> Option<T>) -> Result<T, AskError> {
         let mut memory = self.memory.lock().unwrap();
         if memory.down {
@@ -148,6 +154,7 @@ impl AskForge for MemoryForge {
 
     async fn commit(&self, _: &SourceRepository, sha: &CommitSha) -> Result<Commit, AskError> {
         self.answer(|memory| {
+            memory.told += 1;
             let message = memory.messages.get(sha)?.clone();
             Some(Commit {
                 sha: sha.clone(),

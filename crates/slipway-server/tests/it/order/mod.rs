@@ -9,6 +9,7 @@ mod receiving;
 mod reordering;
 mod repair;
 mod replicas;
+mod side_by_side;
 mod words;
 mod worked_examples;
 mod world;

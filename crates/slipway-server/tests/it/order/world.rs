@@ -363,9 +363,7 @@ impl World {
     /// Takes steps of all loops until nothing is to be done now.
     pub(crate) async fn settle(&self) {
         for _ in 0..10_000 {
-            let handled = handle_deliveries_one(&self.store, &self.deliveries)
-                .await
-                .unwrap();
+            let handled = handle_deliveries_one(&self.deliveries).await.unwrap();
             let asked = ask_forge_one(&self.store, &self.observe, &self.bells)
                 .await
                 .unwrap();
@@ -389,9 +387,7 @@ impl World {
 
     /// One step of the handling loop alone.
     pub(crate) async fn handle_once(&self) -> bool {
-        handle_deliveries_one(&self.store, &self.deliveries)
-            .await
-            .unwrap()
+        handle_deliveries_one(&self.deliveries).await.unwrap()
     }
 
     pub(crate) async fn is_settled(&self) -> bool {
