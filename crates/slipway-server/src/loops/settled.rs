@@ -10,12 +10,13 @@ use slipway_types::Timestamp;
 /// # Errors
 /// What the database says.
 pub async fn settled(store: &Store) -> Result<bool, StoreError> {
-    let now = Timestamp::now();
-    // In the way of the data: what one loop has done, the next is asked about after.
-    Ok(store.deliveries().next_unhandled(now).await?.is_none()
-        && store.head_checks().due(now, 1).await?.is_empty()
-        && store.ref_changes().next_observed(now).await?.is_none()
-        && store.tag_heads().next_unverified(now).await?.is_none())
+    // In the way of the data: what one loop has done, the next is asked about after; and by its own time, as what a loop
+    // hands on in between is due only from then on.
+    let now = Timestamp::now;
+    Ok(store.deliveries().next_unhandled(now()).await?.is_none()
+        && store.head_checks().due(now(), 1).await?.is_empty()
+        && store.ref_changes().next_observed(now()).await?.is_none()
+        && store.tag_heads().next_unverified(now()).await?.is_none())
 }
 
 /// Whether everything is settled and every build has ended.

@@ -54,13 +54,18 @@ impl Status {
     /// [`ServiceError::Forbidden`] for others.
     pub async fn work_left(&self, caller: &Caller) -> Result<WorkLeft, ServiceError> {
         self.access.administrator(caller)?;
+        // In the way of the data, so that what is handed on while this counts is met again further on.
+        let deliveries = self.store.deliveries().count_unhandled().await?;
+        let head_checks = self.store.head_checks().count().await?;
+        let changes = self.store.ref_changes().count_observed().await?;
+        let builds = self.store.builds().count_unfinished().await?;
         let due = self.store.outbox().due(Timestamp::now(), COUNTED).await?;
         Ok(WorkLeft {
-            deliveries: self.store.deliveries().count_unhandled().await?,
-            changes: self.store.ref_changes().count_observed().await?,
-            head_checks: self.store.head_checks().count().await?,
+            deliveries,
+            changes,
+            head_checks,
             outbox: i64::try_from(due.len()).unwrap_or(COUNTED),
-            builds: self.store.builds().count_unfinished().await?,
+            builds,
         })
     }
 
