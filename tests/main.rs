@@ -6,6 +6,7 @@ use std::path::PathBuf;
 mod bad_days;
 mod bad_input;
 mod browser;
+mod builders;
 mod builds;
 mod crashes;
 mod documents;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    api, loops,
+    api, builders, loops,
     receive::{self, Receive},
     services::{
         Access, ServiceError,
@@ -23,6 +23,7 @@ use crate::{
         bells::Bells,
         build_acts::BuildActs,
         build_logs::BuildLogs,
+        builders::Builders,
         builds_read::BuildsRead,
         config::Config,
         configuring::Configuring,
@@ -63,6 +64,8 @@ pub struct Settings {
     pub forges: Vec<ProviderForm>,
     /// Hosts of source providers, as they stand in their URLs, that may have private addresses.
     pub allow_private_hosts: Vec<String>,
+    /// What the embedded builder is called; servers that share a database call theirs differently.
+    pub builder: String,
 }
 
 /// The server. Cheap to clone; its services are its fields.
@@ -83,6 +86,7 @@ pub struct Services {
     pub audit: AuditTrail,
     pub bells: Bells,
     pub build_acts: BuildActs,
+    pub builders: Builders,
     pub builds: BuildsRead,
     pub configuring: Configuring,
     pub deliveries: Deliveries,
@@ -154,6 +158,7 @@ impl App {
             accounts: Accounts::new(store.clone()),
             audit: AuditTrail::new(store.clone()),
             build_acts: BuildActs::new(store.clone(), queue.clone()),
+            builders: Builders::new(store.clone()),
             builds: BuildsRead::new(store.clone()),
             configuring: Configuring::new(
                 store.clone(),
@@ -198,7 +203,12 @@ impl App {
                     receive::DEFAULT_LIMIT,
                 ),
                 outbox: OutboxWorker::new(store.clone(), forges, Arc::clone(&config), observe.clone()),
-                coordinator: Arc::new(InProcess::new(store.clone(), ask, bells.clone())),
+                coordinator: Arc::new(InProcess::new(
+                    store.clone(),
+                    ask,
+                    bells.clone(),
+                    &settings.builder,
+                )),
                 observe,
                 decide,
                 http,
@@ -210,11 +220,12 @@ impl App {
         })))
     }
 
-    /// All routes: pages, API, webhooks.
+    /// All routes: pages, API, builders', webhooks.
     pub fn router(&self) -> Router {
         let receive = self.behind.receive.clone().routes();
         let all = web::routes(self.clone())
             .merge(api::routes(self.clone()))
+            .merge(builders::routes(self.clone()))
             .merge(receive);
         web::outer(all, self)
     }
@@ -307,14 +318,9 @@ impl App {
         }
     }
 
-    /// What an embedded builder asks.
+    /// What builders ask.
     pub fn coordinator(&self) -> Arc<InProcess> {
         Arc::clone(&self.behind.coordinator)
-    }
-
-    /// Whether other servers may work on the same database.
-    pub fn is_shared(&self) -> bool {
-        self.behind.store.is_shared()
     }
 
     /// The public URL's host, for people.

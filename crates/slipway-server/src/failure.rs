@@ -93,6 +93,12 @@ kinds! {
         "Look at how things stand now, and decide again.";
     STALE = "stale", PRECONDITION_FAILED, "Somebody else has changed this meanwhile",
         "Load it again, and make your change to what is there now.";
+    LEASE_LOST = "lease_lost", CONFLICT, "The lease is over",
+        "Kill what runs for it: somebody else has the build, or it has ended.";
+    UNKNOWN_BUILDER = "unknown_builder", UNAUTHORIZED, "No builder is known by this",
+        "Make a token under Administration, Builders, and start `slipway builder` with it.";
+    BUILDER_VERSION = "builder_version", UPGRADE_REQUIRED, "Builder and server are too far apart",
+        "Update the older of the two.";
     STALE_FORM = "stale_form", FORBIDDEN, "This form is not of your page any more",
         "Go back, load the page again and send the form once more. Nothing was changed.";
     CROSS_SITE = "cross_site", FORBIDDEN, "This request came from another site",
@@ -255,7 +261,7 @@ impl From<StoreError> for Failure {
 }
 
 /// An error's text as a sentence of its own.
-fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let mut chars = text.trim().chars();
     let Some(first) = chars.next() else {
         return String::new();

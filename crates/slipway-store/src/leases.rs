@@ -75,11 +75,12 @@ impl Leases<'_> {
             return Ok(None);
         }
         for namespace in self.namespaces_waiting(&builder).await? {
-            if !self.lock_namespace(&namespace).await? {
+            let bound_elsewhere = !builder.serves(NamespaceId::from_uuid(namespace.namespace_id));
+            if bound_elsewhere || !self.lock_namespace(&namespace).await? {
                 continue;
             }
             for candidate in self.candidates(&builder, namespace.namespace_id).await? {
-                if fits(&builder, &candidate) && self.write_lease(&builder, candidate.id).await? {
+                if builder.may_run(&candidate) && self.write_lease(&builder, candidate.id).await? {
                     return Builds(self.0.again()).get(candidate.id).await.map(Some);
                 }
             }
@@ -286,17 +287,4 @@ impl Leases<'_> {
         builds.give_back_grants(build.id).await?;
         builds.refresh_ready(build.id).await
     }
-}
-
-/// Whether a builder has the labels and platforms that a build asks for.
-fn fits(builder: &Builder, build: &Build) -> bool {
-    let plan = &build.new.plan;
-    plan.labels
-        .iter()
-        .all(|label| builder.facts.labels.contains(label))
-        && plan
-            .rule
-            .platforms
-            .iter()
-            .all(|platform| builder.facts.platforms.contains(platform))
 }

@@ -72,7 +72,7 @@ pub use app_attempts::{AppAttempt, AppAttempts};
 pub use audit::{Act, Audit, AuditOf, NewAct};
 pub use build_lists::Line;
 pub use build_tags::{BuildTag, TagResult};
-pub use builders::{Builder, BuilderFacts, BuilderState, Builders};
+pub use builders::{Builder, BuilderFacts, BuilderPlace, BuilderState, BuilderTerms, Builders};
 pub use builds::{Build, BuildPlan, Builds, COOLING, CancelWish, Ending, NewBuild};
 pub use configurations::{Configuration, ConfigurationFields, Configurations, StoredRule};
 pub use connect::{Options, Store};

@@ -78,6 +78,15 @@ pub struct Build {
     /// What it pushes.
     #[serde(default)]
     pub tags: Vec<BuiltTag>,
+    /// The builder that has, or had, it. Of a single build, as what follows; not in lists.
+    #[serde(default)]
+    pub builder: Option<String>,
+    /// How often it was begun.
+    #[serde(default)]
+    pub runs: u64,
+    /// Why it cannot be leased yet.
+    #[serde(default)]
+    pub hold: Option<String>,
 }
 
 /// A tag of a build.

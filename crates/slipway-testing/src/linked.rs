@@ -332,6 +332,14 @@ impl Linked<'_> {
         }
     }
 
+    /// Build `number` with all that is known of it, as it is now.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn build(&self, number: u64) -> Result<Build> {
+        self.world.api.build(&self.name, number).await
+    }
+
     /// Build `number`, once it has ended.
     ///
     /// # Errors

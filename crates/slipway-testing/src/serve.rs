@@ -2,53 +2,47 @@
 
 use std::{
     net::TcpListener,
+    ops::Deref,
     path::{Path, PathBuf},
-    process::Stdio,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
-use tokio::{
-    process::{Child, Command},
-    sync::Mutex,
-};
+
+use crate::Process;
 
 /// A server process. Killed when dropped.
 #[derive(Debug)]
 pub struct Serve {
-    program: PathBuf,
-    arguments: Vec<String>,
-    environment: Vec<(String, String)>,
+    process: Process,
     data: PathBuf,
     url: String,
-    /// Where browsers and providers reach it, or the load balancer that stands before it.
-    public_url: String,
-    child: Mutex<Option<Child>>,
+}
+
+impl Deref for Serve {
+    type Target = Process;
+    fn deref(&self) -> &Process {
+        &self.process
+    }
 }
 
 impl Serve {
-    /// How long a start may take.
-    const START: Duration = Duration::from_mins(1);
-
     /// A server of `program serve`, with its data below `data`, that is to listen on a free loopback port.
     /// Nothing runs yet: its address is known before, because its configuration may need it.
     ///
     /// # Errors
     /// When no port is free.
     pub fn new(program: impl Into<PathBuf>, data: impl Into<PathBuf>) -> Result<Self> {
-        let url = format!("http://127.0.0.1:{}", free_port()?);
+        let data = data.into();
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let mut process = Process::new(program, "serve", data.join("serve.log"));
+        process.option("--listen", &address);
+        process.option("--public-url", format!("http://{address}"));
+        process.option("--data-dir", data.display().to_string());
         Ok(Self {
-            program: program.into(),
-            arguments: Vec::new(),
-            environment: Vec::new(),
-            data: data.into(),
-            public_url: url.clone(),
-            url,
-            child: Mutex::default(),
+            process,
+            url: format!("http://{address}"),
+            data,
         })
     }
 
@@ -58,29 +52,27 @@ impl Serve {
     /// # Errors
     /// When no port is free.
     pub fn beside(&self, data: impl Into<PathBuf>) -> Result<Self> {
-        let mut other = Self::new(self.program.clone(), data)?;
-        other.arguments.clone_from(&self.arguments);
-        other.environment.clone_from(&self.environment);
-        other.public_url.clone_from(&self.public_url);
-        other.option("--key-file", self.data.join("slipway.key").display().to_string());
-        Ok(other)
+        let data = data.into();
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let mut process = self.process.beside(data.join("serve.log"));
+        process.option("--listen", &address);
+        process.option("--data-dir", data.display().to_string());
+        process.option("--key-file", self.data.join("slipway.key").display().to_string());
+        Ok(Self {
+            process,
+            url: format!("http://{address}"),
+            data,
+        })
     }
 
     /// Adds an option: `--name value`; or gives it another value.
     pub fn option(&mut self, name: &str, value: impl Into<String>) {
-        let there = self.arguments.iter().position(|argument| argument == name);
-        match there {
-            // Those may stand there often.
-            Some(at) if !matches!(name, "--allow-service" | "--allow-private-host") => {
-                self.arguments[at + 1] = value.into();
-            }
-            _ => self.arguments.extend([name.to_owned(), value.into()]),
-        }
+        self.process.option(name, value);
     }
 
     /// Sets a variable of its environment.
     pub fn environment(&mut self, name: &str, value: impl Into<String>) {
-        self.environment.push((name.to_owned(), value.into()));
+        self.process.environment(name, value);
     }
 
     /// Where it answers, without a slash at the end.
@@ -98,16 +90,6 @@ impl Serve {
         &self.data
     }
 
-    /// The file with its log.
-    pub fn log(&self) -> PathBuf {
-        self.data.join("serve.log")
-    }
-
-    /// Its process id, while it runs.
-    pub async fn pid(&self) -> Option<u32> {
-        self.child.lock().await.as_ref().and_then(Child::id)
-    }
-
     /// Starts it, or kills it and starts it again, with the same data on the same port; and waits until it
     /// answers.
     ///
@@ -122,90 +104,8 @@ impl Serve {
     /// # Errors
     /// As [`Serve::start`].
     pub async fn start_with(&self, environment: &[(&str, &str)]) -> Result<()> {
-        self.kill().await?;
-        std::fs::create_dir_all(&self.data)?;
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.log())?;
-        let mut command = Command::new(&self.program);
-        // What is set for tests, or for another server, is not meant for this one.
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("SLIPWAY_") {
-                command.env_remove(name);
-            }
-        }
-        let child = command
-            .arg("serve")
-            .args([
-                "--listen",
-                self.url.trim_start_matches("http://"),
-                "--public-url",
-                &self.public_url,
-            ])
-            .arg("--data-dir")
-            .arg(&self.data)
-            .args(&self.arguments)
-            .envs(self.environment.iter().cloned())
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("{} could not be started", self.program.display()))?;
-        *self.child.lock().await = Some(child);
+        self.process.start_with(environment).await?;
         self.answers().await
-    }
-
-    /// Kills it with `SIGKILL`, as a power cut would.
-    ///
-    /// # Errors
-    /// When the process cannot be waited for.
-    pub async fn kill(&self) -> Result<()> {
-        let Some(mut child) = self.child.lock().await.take() else {
-            return Ok(());
-        };
-        child.kill().await.context("the server could not be killed")
-    }
-
-    /// Asks it to stop (`SIGTERM`) and waits until it has.
-    ///
-    /// # Errors
-    /// When it does not end within a minute.
-    pub async fn stop(&self) -> Result<()> {
-        let Some(mut child) = self.child.lock().await.take() else {
-            return Ok(());
-        };
-        if let Some(pid) = child.id() {
-            kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM)?;
-        }
-        tokio::time::timeout(Self::START, child.wait())
-            .await
-            .context("the server did not stop within a minute")??;
-        Ok(())
-    }
-
-    /// The end of its log, for messages.
-    pub fn log_tail(&self) -> String {
-        let log = std::fs::read(self.log()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&log);
-        let lines: Vec<_> = text.lines().collect();
-        lines[lines.len().saturating_sub(40)..].join("\n")
-    }
-
-    /// Waits until it has ended by itself.
-    ///
-    /// # Errors
-    /// When it has not within a minute.
-    pub async fn ended(&self) -> Result<std::process::ExitStatus> {
-        let Some(mut child) = self.child.lock().await.take() else {
-            bail!("slipway serve does not run");
-        };
-        tokio::time::timeout(Self::START, child.wait())
-            .await
-            .context("the server did not end within a minute")?
-            .context("the server cannot be waited for")
     }
 
     async fn answers(&self) -> Result<()> {
@@ -213,7 +113,7 @@ impl Serve {
             .no_proxy()
             .timeout(Duration::from_secs(5))
             .build()?;
-        let deadline = Instant::now() + Self::START;
+        let deadline = Instant::now() + Process::PATIENCE;
         loop {
             if http
                 .get(self.at("/healthz"))
@@ -223,15 +123,7 @@ impl Serve {
             {
                 return Ok(());
             }
-            if let Some(status) = self
-                .child
-                .lock()
-                .await
-                .as_mut()
-                .map(Child::try_wait)
-                .transpose()?
-                .flatten()
-            {
+            if let Some(status) = self.has_ended().await? {
                 bail!("slipway serve ended with {status}:\n{}", self.log_tail());
             }
             if Instant::now() > deadline {

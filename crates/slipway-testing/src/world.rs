@@ -15,7 +15,7 @@ use slipway_parts::{Engine, Postgres, Registry};
 use slipway_store::{Options, Store};
 use slipway_vault::Vault;
 
-use crate::{Api, Gate, Person, Serve, api::Queue, linked::NewLinked, story::Account, until};
+use crate::{Api, Gate, Person, Process, Serve, api::Queue, linked::NewLinked, story::Account, until};
 
 /// Everything between a developer's `git push` and an image in the registry.
 #[derive(Debug)]
@@ -41,6 +41,9 @@ pub struct World {
     /// For what a test wants to put somewhere.
     pub directory: PathBuf,
     isolates: bool,
+    /// How a builder of this world makes machines.
+    machines: Vec<(&'static str, String)>,
+    program: PathBuf,
     _temporary: Option<tempfile::TempDir>,
 }
 
@@ -111,6 +114,30 @@ impl World {
     /// A source repository at `kind`, to be linked and configured.
     pub fn repository(&self, kind: Kind) -> NewLinked<'_> {
         NewLinked::new(self, kind)
+    }
+
+    /// A builder of its own process, made by the administrator with these terms (`labels`, `namespaces`, `only_labelled`), that
+    /// comes in at its first start. Nothing runs yet. Its data lies in a directory of its name.
+    ///
+    /// # Errors
+    /// When the server does not make it.
+    pub async fn builder(&self, name: &str, terms: serde_json::Value) -> Result<Process> {
+        let mut new = terms;
+        new["name"] = name.into();
+        let made = self.api.post("/builders", &new).await?;
+        let token = made["token"].as_str().context("no token")?;
+        let data = self.directory.join(name);
+        let mut builder = Process::new(&self.program, "builder", data.join("builder.log"));
+        builder.option("--server", self.serve.url());
+        builder.option("--data-dir", data.display().to_string());
+        for (option, value) in &self.machines {
+            builder.option(option, value);
+        }
+        builder.environment("SLIPWAY_TOKEN", token);
+        let work = data.join("tmp");
+        std::fs::create_dir_all(&work)?;
+        builder.environment("TMPDIR", work.display().to_string());
+        Ok(builder)
     }
 
     /// Waits until there is nothing left to do: deliveries answered and handled, changes decided, builds ended, the
@@ -301,22 +328,12 @@ impl NewWorld {
         let config = directory.join("slipway.toml");
         write_private(&config, &configuration(&forge, &serve, database.as_deref())?)?;
         serve.option("--config", config.display().to_string());
-        match &self.driver {
-            TestDriver::Host => {
-                serve.option("--driver", "host");
-                serve.option("--docker-host", self.docker_host.as_ref().unwrap_or(&engine.host));
-            }
-            TestDriver::Rootless(suite) => {
-                serve.option("--driver", "rootless");
-                serve.option("--machines-dir", machines(suite).await?.display().to_string());
-                for service in services(&forge, &registry, &gate)? {
-                    serve.option("--allow-service", service);
-                }
-            }
+        let machines = self.machines(&forge, &engine, &registry, &gate).await?;
+        for (name, value) in &machines {
+            serve.option(name, value);
         }
-        let work = directory.join("tmp");
-        std::fs::create_dir_all(&work)?;
-        serve.environment("TMPDIR", work.display().to_string());
+        std::fs::create_dir_all(directory.join("tmp"))?;
+        serve.environment("TMPDIR", directory.join("tmp").display().to_string());
         for (name, value) in &self.options {
             serve.option(name, value);
         }
@@ -355,9 +372,34 @@ impl NewWorld {
             api,
             gate,
             isolates: self.driver != TestDriver::Host,
+            machines,
+            program: self.program,
             directory,
             _temporary: temporary,
         })
+    }
+
+    /// The options of whatever runs builds.
+    async fn machines(
+        &self,
+        forge: &DevForge,
+        engine: &Engine,
+        registry: &Registry,
+        gate: &Gate,
+    ) -> Result<Vec<(&'static str, String)>> {
+        match &self.driver {
+            TestDriver::Host => {
+                let engine = self.docker_host.clone().unwrap_or_else(|| engine.host.clone());
+                Ok(vec![("--driver", "host".to_owned()), ("--docker-host", engine)])
+            }
+            TestDriver::Rootless(suite) => {
+                let directory = machines(suite).await?.display().to_string();
+                let mut options = vec![("--driver", "rootless".to_owned()), ("--machines-dir", directory)];
+                let services = services(forge, registry, gate)?;
+                options.extend(services.into_iter().map(|service| ("--allow-service", service)));
+                Ok(options)
+            }
+        }
     }
 
     /// The run's parts; they are started by programs that block.

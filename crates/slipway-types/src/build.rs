@@ -208,6 +208,10 @@ words! {
         Concurrency = "concurrency",
         /// The machine of its last run may still be alive.
         Cooling = "cooling",
+        /// No builder takes work: none is there, or all are paused or away.
+        NoBuilder = "no_builder",
+        /// None of the builders that take work may run it.
+        NoBuilderFits = "no_builder_fits",
     }
 }
 

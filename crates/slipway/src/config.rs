@@ -1,6 +1,9 @@
 //! What a server is told: by flags, by the environment (`SLIPWAY_…`), by a file – in this order of weight.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use figment::{
@@ -40,7 +43,23 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     key_file: Option<PathBuf>,
-    /// Where the embedded builder's builds run: rootless (machines of their own), host (the host's engine; for code that is
+    #[command(flatten)]
+    #[serde(flatten)]
+    machines: MachineFlags,
+    /// The host of a source provider, as in its URL, that may have a private address; repeatable
+    #[arg(long = "allow-private-host", value_name = "HOST")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allow_private_hosts: Vec<String>,
+    /// Log lines as JSON
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    log_json: bool,
+}
+
+/// How builds run on this host: the flags of whatever runs builds.
+#[derive(Debug, Default, clap::Args, Serialize)]
+pub(crate) struct MachineFlags {
+    /// Where builds run: rootless (machines of their own), host (the host's engine; for code that is
     /// trusted), or auto: rootless where `slipway machine prepare` was run [default: auto]
     #[arg(long, value_name = "DRIVER")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,25 +76,17 @@ pub(crate) struct ServeFlags {
     #[arg(long = "allow-service", value_name = "HOST:PORT")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     allow_services: Vec<String>,
-    /// The Docker Engine that the embedded builder uses with the host driver [default: $DOCKER_HOST, else the local socket]
+    /// The Docker Engine that the host driver uses [default: $DOCKER_HOST, else the local socket]
     #[arg(long, value_name = "HOST")]
     #[serde(skip_serializing_if = "Option::is_none")]
     docker_host: Option<String>,
-    /// How many builds the embedded builder runs at once; 0 for no builder [default: 2]
+    /// How many builds run at once here; 0 for a server without a builder of its own [default: 2]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     slots: Option<u32>,
-    /// The host of a source provider, as in its URL, that may have a private address; repeatable
-    #[arg(long = "allow-private-host", value_name = "HOST")]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    allow_private_hosts: Vec<String>,
-    /// Log lines as JSON
-    #[arg(long)]
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    log_json: bool,
 }
 
-/// Where an embedded builder's builds run.
+/// Where builds run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum DriverChoice {
@@ -88,8 +99,27 @@ pub(crate) enum DriverChoice {
 }
 
 /// Where machines lie in a data directory.
-pub(crate) fn machines(data_dir: &std::path::Path) -> PathBuf {
+pub(crate) fn machines(data_dir: &Path) -> PathBuf {
     data_dir.join("machines")
+}
+
+/// How builds run on this host.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Machines {
+    pub(crate) driver: DriverChoice,
+    #[serde(rename = "machines_dir")]
+    directory: Option<PathBuf>,
+    pub(crate) layer_cache: u32,
+    pub(crate) allow_services: Vec<String>,
+    pub(crate) docker_host: Option<String>,
+    pub(crate) slots: u32,
+}
+
+impl Machines {
+    /// Where rootless machines lie.
+    pub(crate) fn directory(&self, data_dir: &Path) -> PathBuf {
+        self.directory.clone().unwrap_or_else(|| machines(data_dir))
+    }
 }
 
 /// What the server runs with.
@@ -101,15 +131,107 @@ pub(crate) struct Config {
     pub(crate) public_url: Option<Url>,
     pub(crate) database_url: Option<SecretString>,
     pub(crate) key_file: Option<PathBuf>,
-    pub(crate) driver: DriverChoice,
-    pub(crate) machines_dir: Option<PathBuf>,
-    pub(crate) layer_cache: u32,
-    pub(crate) allow_services: Vec<String>,
-    pub(crate) docker_host: Option<String>,
-    pub(crate) slots: u32,
+    #[serde(flatten)]
+    pub(crate) machines: Machines,
     pub(crate) allow_private_hosts: Vec<String>,
     pub(crate) log_json: bool,
     pub(crate) forges: Vec<ForgeEntry>,
+}
+
+/// `slipway builder`'s flags, which can stand elsewhere as `serve`'s can.
+#[derive(Debug, Default, clap::Args, Serialize)]
+pub(crate) struct BuilderFlags {
+    /// A TOML file with any of these options
+    #[arg(long, value_name = "FILE", env = "SLIPWAY_CONFIG")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    /// The server's address, as https://builds.example.org
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<Url>,
+    /// A file with the one-time token, for the first start; or $SLIPWAY_TOKEN. A flag would be seen by everybody on this host
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_file: Option<PathBuf>,
+    /// Where the credential and the builds' work lie [default: /var/lib/slipway-builder]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_dir: Option<PathBuf>,
+    /// The way to the server is safe without HTTPS, as in a VPN; builds' secrets go over it
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    allow_http: bool,
+    #[command(flatten)]
+    #[serde(flatten)]
+    machines: MachineFlags,
+    /// Log lines as JSON
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    log_json: bool,
+}
+
+/// What a builder runs with.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BuilderConfig {
+    server: Option<Url>,
+    token: Option<SecretString>,
+    token_file: Option<PathBuf>,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) allow_http: bool,
+    #[serde(flatten)]
+    pub(crate) machines: Machines,
+    pub(crate) log_json: bool,
+}
+
+#[derive(Serialize)]
+struct BuilderDefaults {
+    data_dir: &'static str,
+    allow_http: bool,
+    #[serde(flatten)]
+    machines: MachineDefaults,
+    log_json: bool,
+}
+
+const BUILDER_DEFAULTS: BuilderDefaults = BuilderDefaults {
+    data_dir: "/var/lib/slipway-builder",
+    allow_http: false,
+    machines: MACHINE_DEFAULTS,
+    log_json: false,
+};
+
+impl BuilderConfig {
+    /// Puts flags, environment, file and defaults together.
+    ///
+    /// # Errors
+    /// As [`Config::from`].
+    pub(crate) fn from(flags: &BuilderFlags) -> Result<Self> {
+        read(BUILDER_DEFAULTS, flags.config.as_deref(), flags)
+    }
+
+    /// The server's address.
+    ///
+    /// # Errors
+    /// When it is not said.
+    pub(crate) fn server(&self) -> Result<&Url> {
+        self.server
+            .as_ref()
+            .context("a builder needs its server's address: --server https://builds.example.org")
+    }
+
+    /// The one-time token, if one is given.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub(crate) fn token(&self) -> Result<Option<SecretString>> {
+        match (&self.token, &self.token_file) {
+            (Some(token), _) => Ok(Some(token.clone())),
+            (None, Some(file)) => std::fs::read_to_string(file)
+                .map(|text| Some(text.trim().to_owned().into()))
+                .with_context(|| format!("the token's file {} cannot be read", file.display())),
+            (None, None) => Ok(None),
+        }
+    }
 }
 
 /// A source provider in the file: `[[forges]]`.
@@ -168,26 +290,53 @@ impl AppEntry {
 struct Defaults {
     data_dir: &'static str,
     listen: &'static str,
-    driver: DriverChoice,
-    layer_cache: u32,
-    allow_services: [(); 0],
-    slots: u32,
+    #[serde(flatten)]
+    machines: MachineDefaults,
     allow_private_hosts: [(); 0],
     log_json: bool,
     forges: [(); 0],
 }
 
-const DEFAULTS: Defaults = Defaults {
-    data_dir: "/var/lib/slipway",
-    listen: "127.0.0.1:8300",
+#[derive(Serialize)]
+struct MachineDefaults {
+    driver: DriverChoice,
+    layer_cache: u32,
+    allow_services: [(); 0],
+    slots: u32,
+}
+
+const MACHINE_DEFAULTS: MachineDefaults = MachineDefaults {
     driver: DriverChoice::Auto,
     layer_cache: 20,
     allow_services: [],
     slots: 2,
+};
+
+const DEFAULTS: Defaults = Defaults {
+    data_dir: "/var/lib/slipway",
+    listen: "127.0.0.1:8300",
+    machines: MACHINE_DEFAULTS,
     allow_private_hosts: [],
     log_json: false,
     forges: [],
 };
+
+/// Puts flags, environment, file and defaults together.
+fn read<'a, T: Deserialize<'a>>(
+    defaults: impl Serialize,
+    file: Option<&Path>,
+    flags: &impl Serialize,
+) -> Result<T> {
+    let mut figment = Figment::from(Serialized::defaults(defaults));
+    if let Some(file) = file {
+        figment = figment.merge(Toml::file_exact(file));
+    }
+    figment
+        .merge(Env::prefixed("SLIPWAY_").ignore(&["config", "log", "fault_point"]))
+        .merge(Serialized::defaults(flags))
+        .extract()
+        .context("the configuration cannot be used")
+}
 
 impl Config {
     /// Puts flags, environment, file and defaults together.
@@ -195,15 +344,7 @@ impl Config {
     /// # Errors
     /// When the file cannot be read, or an option is unknown or not of its kind: the error names it and where it stands.
     pub(crate) fn from(flags: &ServeFlags) -> Result<Self> {
-        let mut figment = Figment::from(Serialized::defaults(DEFAULTS));
-        if let Some(file) = &flags.config {
-            figment = figment.merge(Toml::file_exact(file));
-        }
-        figment
-            .merge(Env::prefixed("SLIPWAY_").ignore(&["config", "log", "fault_point"]))
-            .merge(Serialized::defaults(flags))
-            .extract()
-            .context("the configuration cannot be used")
+        read(DEFAULTS, flags.config.as_deref(), flags)
     }
 
     /// Where browsers and providers reach the server.
@@ -226,11 +367,13 @@ impl Config {
         Ok(url)
     }
 
-    /// Where rootless machines lie.
-    pub(crate) fn machines_dir(&self) -> PathBuf {
-        self.machines_dir
-            .clone()
-            .unwrap_or_else(|| machines(&self.data_dir))
+    /// What the embedded builder is called. Servers that share a database have one each, and a builder is known by its name.
+    pub(crate) fn builder_name(&self) -> String {
+        if self.database_url.is_none() {
+            return "embedded".to_owned();
+        }
+        let host = nix::unistd::gethostname().unwrap_or_default();
+        format!("embedded in {}:{}", host.to_string_lossy(), self.listen.port())
     }
 
     /// Where the key-encryption key lies.
@@ -251,11 +394,14 @@ mod tests {
         std::fs::write(file.path(), "slots = 7\nlisten = \"127.0.0.1:1\"\n").unwrap();
         let flags = ServeFlags {
             config: Some(file.path().to_owned()),
-            slots: Some(3),
+            machines: MachineFlags {
+                slots: Some(3),
+                ..MachineFlags::default()
+            },
             ..ServeFlags::default()
         };
         let config = Config::from(&flags).unwrap();
-        assert_eq!((config.slots, config.listen.port()), (3, 1));
+        assert_eq!((config.machines.slots, config.listen.port()), (3, 1));
         assert_eq!(config.public_url().unwrap().as_str(), "http://127.0.0.1:1/");
     }
 

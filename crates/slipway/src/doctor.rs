@@ -36,7 +36,7 @@ pub(crate) fn doctor(flags: &ServeFlags, json: bool) -> Result<()> {
 async fn look(config: &Config) -> Result<Vec<Finding>> {
     let mut findings = vec![data_directory(&config.data_dir), key(config)];
     let machines = examine(&Options {
-        directory: config.machines_dir(),
+        directory: config.machines.directory(&config.data_dir),
         launcher: std::env::current_exe().context("this program's own path is gone")?,
         services: Vec::new(),
         disk: slipway_machine::rootless::DISK,
@@ -44,7 +44,7 @@ async fn look(config: &Config) -> Result<Vec<Finding>> {
     })
     .await;
     let can = machines.iter().all(|finding| finding.health != Health::Missing);
-    let host_is_used = match config.driver {
+    let host_is_used = match config.machines.driver {
         DriverChoice::Host => true,
         DriverChoice::Rootless => false,
         DriverChoice::Auto => !can,
@@ -115,7 +115,7 @@ fn key(config: &Config) -> Finding {
 
 async fn engine(config: &Config) -> Finding {
     let name = "engine";
-    match pipeline::try_engine(config.docker_host.clone()).await {
+    match pipeline::try_engine(config.machines.docker_host.clone()).await {
         Ok(versions) => Finding::good(name, versions.join("; ")),
         Err(why) => Finding::missing(
             name,

@@ -1,23 +1,28 @@
-//! Where the embedded builder's builds run, and what runs there.
+//! Where builds run on this host, and what runs there.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result};
 use slipway_builder::outside::PipelineProgram;
 use slipway_machine::{Driver, Host};
 
-use crate::config::{Config, DriverChoice};
+use crate::config::{DriverChoice, Machines};
 
 /// The driver that is configured, or, without a choice, the safest that this host can have.
 ///
 /// # Errors
 /// When rootless machines were asked for and cannot be had.
-pub(crate) fn of(config: &Config) -> Result<(Arc<dyn Driver>, PipelineProgram)> {
+pub(crate) fn of(config: &Machines, data_dir: &Path) -> Result<(Arc<dyn Driver>, PipelineProgram)> {
     let program = std::env::current_exe().context("this program's own path is gone")?;
     match config.driver {
         DriverChoice::Host => Ok(host(config, program)),
-        DriverChoice::Rootless => rootless(config, program).context("rootless machines cannot be had here"),
-        DriverChoice::Auto => match rootless(config, program.clone()) {
+        DriverChoice::Rootless => {
+            rootless(config, data_dir, program).context("rootless machines cannot be had here")
+        }
+        DriverChoice::Auto => match rootless(config, data_dir, program.clone()) {
             Ok(rootless) => Ok(rootless),
             Err(error) => {
                 tracing::warn!(
@@ -30,7 +35,7 @@ pub(crate) fn of(config: &Config) -> Result<(Arc<dyn Driver>, PipelineProgram)> 
     }
 }
 
-fn host(config: &Config, program: PathBuf) -> (Arc<dyn Driver>, PipelineProgram) {
+fn host(config: &Machines, program: PathBuf) -> (Arc<dyn Driver>, PipelineProgram) {
     let mut arguments = vec!["machine".into(), "pipeline".into()];
     if let Some(host) = &config.docker_host {
         arguments.extend(["--docker-host".into(), host.into()]);
@@ -44,11 +49,15 @@ fn host(config: &Config, program: PathBuf) -> (Arc<dyn Driver>, PipelineProgram)
 }
 
 #[cfg(target_os = "linux")]
-fn rootless(config: &Config, program: PathBuf) -> Result<(Arc<dyn Driver>, PipelineProgram)> {
+fn rootless(
+    config: &Machines,
+    data_dir: &Path,
+    program: PathBuf,
+) -> Result<(Arc<dyn Driver>, PipelineProgram)> {
     use slipway_machine::rootless::{DISK, ENGINE_LOG, Options, Rootless};
     let services = config.allow_services.iter().map(|service| service.parse());
     let driver = Rootless::new(Options {
-        directory: config.machines_dir(),
+        directory: config.directory(data_dir),
         launcher: program.clone(),
         services: services
             .collect::<Result<_, String>>()
@@ -72,7 +81,7 @@ fn rootless(config: &Config, program: PathBuf) -> Result<(Arc<dyn Driver>, Pipel
 }
 
 #[cfg(not(target_os = "linux"))]
-fn rootless(_: &Config, _: PathBuf) -> Result<(Arc<dyn Driver>, PipelineProgram)> {
+fn rootless(_: &Machines, _: &Path, _: PathBuf) -> Result<(Arc<dyn Driver>, PipelineProgram)> {
     anyhow::bail!("they need Linux")
 }
 

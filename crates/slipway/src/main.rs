@@ -1,12 +1,15 @@
 //! The `slipway` program. Commands parse what they are told and hand over; the work is in the crates below.
 
+mod builder;
 mod config;
 #[cfg(target_os = "linux")]
 mod doctor;
 mod driver;
+mod log;
 mod machine;
 mod openapi;
 mod serve;
+mod signal;
 
 use std::process::ExitCode;
 
@@ -28,6 +31,12 @@ enum Command {
     ///
     /// Example: slipway serve --data-dir /var/lib/slipway --public-url https://builds.example.org
     Serve(Box<config::ServeFlags>),
+    /// Run a server's builds on another host
+    ///
+    /// An administrator makes a builder under Administration, Builders; the one-time token that is shown then lets it in.
+    ///
+    /// Example: slipway builder --server https://builds.example.org --token-file /run/credentials/token
+    Builder(Box<config::BuilderFlags>),
     /// Prepare the machines that builds run in
     #[command(subcommand)]
     Machine(machine::MachineCommand),
@@ -51,6 +60,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match Cli::parse().command {
         Command::Serve(flags) => serve::serve(&flags).map(|()| ExitCode::SUCCESS),
+        Command::Builder(flags) => builder::builder(&flags).map(|()| ExitCode::SUCCESS),
         Command::Machine(command) => machine::run(command),
         #[cfg(target_os = "linux")]
         Command::Doctor { flags, json } => doctor::doctor(&flags, json).map(|()| ExitCode::SUCCESS),

@@ -4,7 +4,7 @@
 //! is in a transaction ends. A second signal ends the process at once; nothing is lost then either, it only
 //! takes a lease's term longer to be taken up again.
 
-use std::{os::unix::fs::DirBuilderExt as _, sync::Arc};
+use std::{os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use slipway_builder::outside::{Builder, BuilderConfig};
@@ -15,22 +15,21 @@ use slipway_vault::Vault;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{AppEntry, Config, ForgeEntry, ServeFlags};
+use crate::{
+    config::{AppEntry, Config, ForgeEntry, ServeFlags},
+    signal::Stop,
+};
 
 pub(crate) fn serve(flags: &ServeFlags) -> Result<()> {
     let config = Config::from(flags)?;
-    log_to_stderr(config.log_json);
+    crate::log::to_stderr(config.log_json);
     arm_fault_point()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(config))
 }
 
 async fn run(config: Config) -> Result<()> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&config.data_dir)
-        .with_context(|| format!("the data directory {} cannot be made", config.data_dir.display()))?;
+    data_directory(&config.data_dir)?;
     let keys = slipway_vault::load_or_create(&config.key_file()).context("the key file cannot be used")?;
     let database = match &config.database_url {
         Some(url) => Options::Postgres { url: url.clone() },
@@ -62,8 +61,12 @@ async fn run(config: Config) -> Result<()> {
     let server = tokio::spawn(std::future::IntoFuture::into_future(server));
     tracing::info!(address = %config.listen, public_url = %config.public_url()?, database = store.backend(), "slipway is up");
 
+    let mut told = Stop::listen()?;
     let ended = tokio::select! {
-        signal = stop_signal() => signal.map(|()| tracing::info!("stopping")),
+        () = told.told() => {
+            tracing::info!("stopping");
+            Ok(())
+        }
         // A loop never ends by itself; without it the server would look well and do nothing.
         died = loops => died?.map_err(anyhow::Error::new),
     };
@@ -75,12 +78,22 @@ async fn run(config: Config) -> Result<()> {
     ended
 }
 
+/// Makes a data directory, for nobody else to look into.
+pub(crate) fn data_directory(path: &Path) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("the data directory {} cannot be made", path.display()))
+}
+
 fn settings(config: &Config) -> Result<Settings> {
     let forges = config.forges.iter().map(provider);
     Ok(Settings {
         public_url: config.public_url()?,
         forges: forges.collect::<Result<_>>()?,
         allow_private_hosts: config.allow_private_hosts.clone(),
+        builder: config.builder_name(),
     })
 }
 
@@ -115,11 +128,12 @@ fn builder(
     app: &App,
     stop: CancellationToken,
 ) -> Result<impl Future<Output = ()> + Send + use<>> {
-    let slots = usize::try_from(config.slots)?;
-    let (driver, pipeline) = crate::driver::of(config)?;
+    let slots = usize::try_from(config.machines.slots)?;
+    let (driver, pipeline) = crate::driver::of(&config.machines, &config.data_dir)?;
     let config = BuilderConfig {
         slots,
-        ..BuilderConfig::new(&embedded_name(config, app), pipeline)
+        spool: config.data_dir.clone(),
+        ..BuilderConfig::new(pipeline)
     };
     let coordinator = app.coordinator();
     Ok(async move {
@@ -127,29 +141,14 @@ fn builder(
             return stop.cancelled().await;
         }
         // What runs when the server stops is given back, and taken up again after the start.
-        Builder::new(coordinator, driver, config, stop.clone(), stop)
-            .run()
-            .await;
+        let builder = Builder::new(coordinator, driver, config, stop.clone(), stop);
+        if let Err(refused) = builder.run().await {
+            tracing::error!(
+                error = &refused as &dyn std::error::Error,
+                "the embedded builder has stopped"
+            );
+        }
     })
-}
-
-/// What the embedded builder is called. Servers that share a database have one each, and a builder is known by its name.
-fn embedded_name(config: &Config, app: &App) -> String {
-    if !app.is_shared() {
-        return "embedded".to_owned();
-    }
-    let host = nix::unistd::gethostname().unwrap_or_default();
-    format!("embedded in {}:{}", host.to_string_lossy(), config.listen.port())
-}
-
-async fn stop_signal() -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        interrupt = tokio::signal::ctrl_c() => interrupt?,
-    }
-    Ok(())
 }
 
 /// For tests of crashes: has this process die at a named moment.
@@ -160,19 +159,4 @@ fn arm_fault_point() -> Result<()> {
     slipway_server::fault::arm(&name.to_string_lossy())?;
     tracing::warn!(point = %name.display(), "this server is told to die at a fault point");
     Ok(())
-}
-
-fn log_to_stderr(json: bool) {
-    use tracing_subscriber::{EnvFilter, fmt, prelude::*};
-    let filter = EnvFilter::try_from_env("SLIPWAY_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
-    let registry = tracing_subscriber::registry().with(filter);
-    if json {
-        registry
-            .with(fmt::layer().json().with_writer(std::io::stderr))
-            .init();
-    } else {
-        registry
-            .with(fmt::layer().with_writer(std::io::stderr).with_ansi(false))
-            .init();
-    }
 }

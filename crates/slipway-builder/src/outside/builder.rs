@@ -13,7 +13,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    coordinator::{BuilderHello, Coordinator, Leased},
+    coordinator::{BuilderHello, Coordinator, CoordinatorError, Leased},
     run::{Shared, run},
 };
 
@@ -23,10 +23,8 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 /// What a builder is.
 #[derive(Debug, Clone)]
 pub struct BuilderConfig {
-    /// Its name, for people.
-    pub name: String,
-    /// Labels by which configurations choose builders.
-    pub labels: Vec<String>,
+    /// The name of the host that it runs on.
+    pub host: String,
     /// Platforms it builds for, as `linux/amd64`.
     pub platforms: Vec<String>,
     /// Runs at once.
@@ -37,19 +35,23 @@ pub struct BuilderConfig {
     pub renew_every: Duration,
     /// How long before a lease's term ends its machine must be dead.
     pub kill_margin: Duration,
+    /// Where what the server does not take yet waits, once it is more than a little; on a disk.
+    pub spool: PathBuf,
 }
 
 impl BuilderConfig {
     /// A builder of one slot and of this host's own platform, with the times of order.md.
-    pub fn new(name: &str, pipeline: PipelineProgram) -> Self {
+    pub fn new(pipeline: PipelineProgram) -> Self {
         Self {
-            name: name.to_owned(),
-            labels: Vec::new(),
+            host: nix::unistd::gethostname()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default(),
             platforms: vec![own_platform()],
             slots: 1,
             pipeline,
             renew_every: Duration::from_secs(10),
             kill_margin: Duration::from_secs(5),
+            spool: std::env::temp_dir(),
         }
     }
 }
@@ -136,7 +138,10 @@ impl<C: Coordinator> Builder<C> {
     }
 
     /// Takes and runs builds until it is drained or aborted and nothing runs any more.
-    pub async fn run(self) {
+    ///
+    /// # Errors
+    /// [`CoordinatorError::Refused`]: the server does not have this builder any more; what ran is over.
+    pub async fn run(self) -> Result<(), CoordinatorError> {
         let slots = Arc::new(Semaphore::new(self.shared.config.slots));
         let mut runs = JoinSet::new();
         let stopped = async || {
@@ -145,39 +150,44 @@ impl<C: Coordinator> Builder<C> {
                 () = self.shared.abort.cancelled() => {}
             }
         };
-        loop {
+        let outcome = loop {
             let slot = tokio::select! {
                 biased;
-                () = stopped() => break,
+                () = stopped() => break Ok(()),
                 slot = Arc::clone(&slots).acquire_owned() => slot,
             };
-            let Ok(slot) = slot else { break };
+            let Ok(slot) = slot else { break Ok(()) };
             while let Some(ended) = runs.try_join_next() {
                 log_panic(ended);
             }
             let leased = tokio::select! {
                 biased;
-                () = stopped() => break,
-                leased = self.ask(slots.available_permits() + 1) => leased,
+                () = stopped() => break Ok(()),
+                leased = self.ask() => match leased {
+                    Ok(leased) => leased,
+                    Err(refused) => break Err(refused),
+                },
             };
             let shared = Arc::clone(&self.shared);
             runs.spawn(async move {
                 run(shared, leased).await;
                 drop(slot);
             });
-        }
+        };
         while let Some(ended) = runs.join_next().await {
             log_panic(ended);
         }
+        outcome
     }
 
-    /// Asks until there is a build.
-    async fn ask(&self, free_slots: usize) -> Leased {
+    /// Asks until there is a build, or no use in asking.
+    async fn ask(&self) -> Result<Leased, CoordinatorError> {
         let mut wait = AGAIN.0;
         loop {
-            match self.shared.coordinator.lease(self.hello(free_slots)).await {
-                Ok(Some(leased)) => return leased,
+            match self.shared.coordinator.lease(self.hello()).await {
+                Ok(Some(leased)) => return Ok(leased),
                 Ok(None) => wait = AGAIN.0,
+                Err(refused @ CoordinatorError::Refused(_)) => return Err(refused),
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -190,17 +200,15 @@ impl<C: Coordinator> Builder<C> {
         }
     }
 
-    fn hello(&self, free_slots: usize) -> BuilderHello {
+    fn hello(&self) -> BuilderHello {
         let config = &self.shared.config;
         BuilderHello {
-            name: config.name.clone(),
+            host: config.host.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            labels: config.labels.clone(),
             platforms: config.platforms.clone(),
             driver: self.shared.driver.name().to_string(),
             isolates: self.shared.driver.isolates(),
             slots: config.slots,
-            free_slots,
         }
     }
 }

@@ -67,6 +67,9 @@ pub enum CoordinatorError {
     /// It could not be asked, or could not answer now; asking again may help.
     #[error("the server could not be reached")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The server does not have this builder, or not in this version; asking again does not help.
+    #[error("the server refuses this builder: {0}")]
+    Refused(String),
 }
 
 impl CoordinatorError {
@@ -75,6 +78,7 @@ impl CoordinatorError {
         match self {
             Self::LeaseLost => "lease_lost",
             Self::Unreachable(_) => "server_unreachable",
+            Self::Refused(_) => "builder_refused",
         }
     }
 }
@@ -82,12 +86,10 @@ impl CoordinatorError {
 /// What a builder says of itself when it asks for work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuilderHello {
-    /// Its name, for people.
-    pub name: String,
+    /// The name of the host that it runs on.
+    pub host: String,
     /// Its version.
     pub version: String,
-    /// Labels by which configurations choose builders.
-    pub labels: Vec<String>,
     /// Platforms it builds for, as `linux/amd64`; the first is its own.
     pub platforms: Vec<String>,
     /// The machines' kind: `rootless`, `host`, `docker`.
@@ -96,8 +98,6 @@ pub struct BuilderHello {
     pub isolates: bool,
     /// Runs at once.
     pub slots: usize,
-    /// How many of them are free, this one counted.
-    pub free_slots: usize,
 }
 
 /// A build to run.
@@ -186,6 +186,9 @@ pub enum RunEvent {
         /// The compressed size, in bytes, where known.
         size: Option<u64>,
     },
+    /// Something that only a newer builder knows to say; it is left out.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A piece of the log: masked, valid UTF-8, not necessarily whole lines.
@@ -227,4 +230,19 @@ pub enum Ended {
     },
     /// Not ended: this builder stops. The machine is gone, the build may be given to another at once.
     GivenBack,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_a_newer_builder_says_is_left_out() {
+        let batch = r#"{"number":1,"events":[{"at_ms":1,"event":"warmed_up","degrees":40},
+            {"at_ms":2,"event":"phase_started","phase":"build","since":7}],"log":[],"metrics":[1]}"#;
+        let batch: Batch = serde_json::from_str(batch).unwrap();
+        let events: Vec<_> = batch.events.into_iter().map(|stamped| stamped.event).collect();
+        let phase = Phase::Build;
+        assert_eq!(events, [RunEvent::Unknown, RunEvent::PhaseStarted { phase }]);
+    }
 }

@@ -103,7 +103,7 @@ impl<C: Coordinator> Keeper<C> {
                     due = sent.plus(self.timing.every);
                     self.tell(&renewal);
                 }
-                Err(CoordinatorError::LeaseLost) => break,
+                Err(CoordinatorError::LeaseLost | CoordinatorError::Refused(_)) => break,
                 Err(CoordinatorError::Unreachable(error)) => {
                     tracing::warn!(build = %self.build, error = &*error, "a lease could not be renewed; trying again");
                     due = Moment::now().plus(self.timing.every / 5);

@@ -7,18 +7,21 @@
 //!   again changes nothing;
 //! - what comes out of a machine is bounded here, in size and in number.
 //!
-//! What waits for the coordinator is kept in memory: no more can come together than the machine says in one term,
-//! and beyond a few megabytes the machine is not listened to until some is taken.
+//! What waits for the coordinator is bounded, too: a little in memory, some megabytes on disk; then the machine is not
+//! listened to until some is taken.
 
 mod builder;
 mod coordinator;
 mod lease;
 mod log;
+mod remote;
 mod report;
 mod run;
+mod spool;
 
 pub use builder::{Builder, BuilderConfig, PipelineProgram};
 pub use coordinator::{
     Batch, BuilderHello, CancelReason, Coordinator, CoordinatorError, Ended, Leased, LogChunk, Renewal,
     RunEvent, Stamped,
 };
+pub use remote::{Canceled, ComingIn, FenceAnswered, FenceAsked, Remote, RemoteError};

@@ -1,6 +1,6 @@
 //! Batches: what a machine says, numbered, until the coordinator has taken it.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use slipway_types::{
     BuildId, LeaseNo,
@@ -9,7 +9,10 @@ use slipway_types::{
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::coordinator::{Batch, Coordinator, CoordinatorError, LogChunk, RunEvent, Stamped};
+use super::{
+    coordinator::{Batch, Coordinator, CoordinatorError, LogChunk, RunEvent, Stamped},
+    spool::{ROOM, Spool},
+};
 
 /// A batch goes out when it is this old …
 const FLUSH_AFTER: Duration = Duration::from_millis(200);
@@ -17,7 +20,7 @@ const FLUSH_AFTER: Duration = Duration::from_millis(200);
 const FLUSH_AT: usize = 64 << 10;
 /// Waits after a batch that was not taken.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// Items that wait for the batch before; then the machine is not listened to.
+/// Items that wait to be gathered; then the machine is not listened to.
 const WAITING: usize = 64;
 /// More events than this are not reported: a machine's word, and no build has so many.
 const MOST_EVENTS: usize = 50_000;
@@ -36,18 +39,30 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn start<C: Coordinator>(coordinator: Arc<C>, build: BuildId, lease: LeaseNo) -> Self {
+    /// Batches that are not taken wait in `spool`.
+    pub(super) fn start<C: Coordinator>(
+        coordinator: Arc<C>,
+        build: BuildId,
+        lease: LeaseNo,
+        spool: &Path,
+    ) -> Self {
         let (items, waiting) = mpsc::channel(WAITING);
+        let spool = Arc::new(Spool::new(spool, ROOM));
+        let gatherer = Gatherer { waiting, number: 0 };
         let sender = Sender {
             coordinator,
             build,
             lease,
-            waiting,
-            number: 0,
+        };
+        let task = async move {
+            let gathering = AbortOnDropHandle::new(tokio::spawn(gatherer.run(Arc::clone(&spool))));
+            sender.run(&spool).await?;
+            drop(gathering);
+            Ok(())
         };
         Self {
             items,
-            task: AbortOnDropHandle::new(tokio::spawn(sender.run())),
+            task: AbortOnDropHandle::new(tokio::spawn(task)),
         }
     }
 
@@ -66,16 +81,14 @@ impl Reporter {
     }
 }
 
-struct Sender<C> {
-    coordinator: Arc<C>,
-    build: BuildId,
-    lease: LeaseNo,
+/// Makes batches of items.
+struct Gatherer {
     waiting: mpsc::Receiver<Item>,
     number: u64,
 }
 
-impl<C: Coordinator> Sender<C> {
-    async fn run(mut self) -> Result<(), CoordinatorError> {
+impl Gatherer {
+    async fn run(mut self, spool: Arc<Spool>) {
         let mut events = 0;
         while let Some(first) = self.waiting.recv().await {
             let mut batch = self.gather(first).await;
@@ -83,9 +96,9 @@ impl<C: Coordinator> Sender<C> {
             if events > MOST_EVENTS {
                 batch.events.clear();
             }
-            self.send(batch).await?;
+            spool.put(batch).await;
         }
-        Ok(())
+        spool.close();
     }
 
     /// Collects what comes soon after the first item.
@@ -111,6 +124,25 @@ impl<C: Coordinator> Sender<C> {
         }
         batch
     }
+}
+
+/// Sends batches, one after another.
+struct Sender<C> {
+    coordinator: Arc<C>,
+    build: BuildId,
+    lease: LeaseNo,
+}
+
+impl<C: Coordinator> Sender<C> {
+    async fn run(&self, spool: &Spool) -> Result<(), CoordinatorError> {
+        loop {
+            match spool.take().await {
+                Ok(Some(batch)) => self.send(batch).await?,
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(CoordinatorError::Unreachable(Box::new(error))),
+            }
+        }
+    }
 
     async fn send(&self, batch: Batch) -> Result<(), CoordinatorError> {
         let mut wait = AGAIN.0;
@@ -121,7 +153,7 @@ impl<C: Coordinator> Sender<C> {
                 .await
             {
                 Ok(()) => return Ok(()),
-                Err(CoordinatorError::LeaseLost) => return Err(CoordinatorError::LeaseLost),
+                Err(over @ (CoordinatorError::LeaseLost | CoordinatorError::Refused(_))) => return Err(over),
                 Err(CoordinatorError::Unreachable(error)) => {
                     tracing::warn!(build = %self.build, batch = batch.number, error = &*error, "a batch was not taken; trying again");
                 }

@@ -68,7 +68,12 @@ pub(super) async fn run<C: Coordinator>(shared: Arc<Shared<C>>, leased: Leased) 
             return;
         }
     };
-    let reporter = Reporter::start(Arc::clone(&shared.coordinator), build, lease);
+    let reporter = Reporter::start(
+        Arc::clone(&shared.coordinator),
+        build,
+        lease,
+        &shared.config.spool,
+    );
     let mut this = Run {
         began: Moment::now(),
         limit: Duration::from_secs(leased.spec.limits.time_s),
@@ -255,7 +260,7 @@ impl<C: Coordinator> Run<C> {
             loop {
                 match coordinator.fence(build, lease, tags.clone()).await {
                     Ok(grants) => return Some(grants),
-                    Err(CoordinatorError::LeaseLost) => return None,
+                    Err(CoordinatorError::LeaseLost | CoordinatorError::Refused(_)) => return None,
                     Err(CoordinatorError::Unreachable(error)) => {
                         tracing::warn!(%build, error = &*error, "the fence could not be asked; trying again");
                         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -312,7 +317,7 @@ impl<C: Coordinator> Run<C> {
         }
         loop {
             match coordinator.finish(build, lease, ended.clone()).await {
-                Ok(()) | Err(CoordinatorError::LeaseLost) => return,
+                Ok(()) | Err(CoordinatorError::LeaseLost | CoordinatorError::Refused(_)) => return,
                 Err(CoordinatorError::Unreachable(error)) => {
                     tracing::warn!(%build, error = &*error, "a run's end could not be told; trying again");
                     tokio::time::sleep(Duration::from_millis(500)).await;

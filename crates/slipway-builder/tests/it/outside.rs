@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use slipway_builder::outside::{
-    Builder, BuilderConfig, CancelReason, Ended, Leased, PipelineProgram, RunEvent,
+    Builder, BuilderConfig, CancelReason, CoordinatorError, Ended, Leased, PipelineProgram, RunEvent,
 };
 use slipway_machine::Host;
 use slipway_parts::{Engine, Registry};
@@ -21,7 +21,7 @@ struct World {
     coordinator: Arc<Fake>,
     drain: CancellationToken,
     abort: CancellationToken,
-    builder: tokio::task::JoinHandle<()>,
+    builder: tokio::task::JoinHandle<Result<(), CoordinatorError>>,
     work: tempfile::TempDir,
 }
 
@@ -34,7 +34,7 @@ impl World {
             slots: 2,
             renew_every: Duration::from_millis(100),
             kill_margin: Duration::from_millis(400),
-            ..BuilderConfig::new("test", pipeline)
+            ..BuilderConfig::new(pipeline)
         };
         let driver = Arc::new(Host::new(work.path().to_owned()));
         let builder = Builder::new(
@@ -107,16 +107,11 @@ async fn a_build_is_leased_run_reported_and_ended() {
     assert_eq!(world.coordinator.log(), "hello\n");
     let hello = world.coordinator.with(|state| state.hellos[0].clone());
     assert_eq!(
-        (
-            hello.driver.as_str(),
-            hello.isolates,
-            hello.slots,
-            hello.free_slots
-        ),
-        ("host", false, 2, 2)
+        (hello.driver.as_str(), hello.isolates, hello.slots),
+        ("host", false, 2)
     );
     world.until_empty().await;
-    world.builder.await.unwrap();
+    world.builder.await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -160,7 +155,7 @@ async fn a_lease_that_cannot_be_renewed_kills_the_machine_and_says_nothing() {
     world.until_empty().await;
     assert!(!alive(&daemon));
     world.coordinator.with(|state| state.unreachable = false);
-    world.builder.await.unwrap();
+    world.builder.await.unwrap().unwrap();
     assert_eq!(world.coordinator.with(|state| state.ended.len()), 0);
 }
 
@@ -171,7 +166,7 @@ async fn a_chatty_machine_whose_reports_nobody_takes_is_ended_with_its_lease() {
     world.coordinator.until_log("up").await;
     world.coordinator.with(|state| state.unreachable = true);
     world.until_empty().await;
-    world.builder.await.unwrap();
+    world.builder.await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -194,7 +189,7 @@ async fn nothing_is_started_under_a_lease_that_cannot_be_renewed_once() {
         .until("leased", |state| state.hellos.len() > 1)
         .await;
     world.drain.cancel();
-    world.builder.await.unwrap();
+    world.builder.await.unwrap().unwrap();
     world
         .coordinator
         .with(|state| assert!(state.batches.is_empty() && state.ended.is_empty()));
@@ -285,7 +280,7 @@ async fn draining_runs_what_runs_and_takes_no_more() {
     world.offer(any_spec().await);
     world.coordinator.until_log("up").await;
     world.drain.cancel();
-    world.builder.await.unwrap();
+    world.builder.await.unwrap().unwrap();
     assert_eq!(
         world.coordinator.until_ended(1).await,
         [Ended::Success { skipped: Vec::new() }]
@@ -299,7 +294,7 @@ async fn aborting_kills_what_runs_and_gives_it_back() {
     world.offer(any_spec().await);
     let daemon = pid(&world).await;
     world.abort.cancel();
-    world.builder.await.unwrap();
+    world.builder.await.unwrap().unwrap();
     assert_eq!(world.coordinator.until_ended(1).await, [Ended::GivenBack]);
     assert!(!alive(&daemon));
 }

@@ -286,7 +286,7 @@ impl BuildReport {
                 path: source.full_name(),
                 web_url: source.facts.web_url,
             }),
-            builder: report.builder.map(|builder| builder.facts.name),
+            builder: report.builder.map(|builder| builder.name),
             runs: build.runs,
             started_by: report.actor.map(|name| name.to_string()),
             canceled_by: report.canceled_by.map(|name| name.to_string()),

@@ -12,6 +12,7 @@ mod audit;
 mod auth;
 mod build;
 mod build_call;
+mod builders;
 mod builds;
 mod configuration;
 mod document;
@@ -66,6 +67,9 @@ pub fn routes(app: App) -> Router {
         .with_state(app)
 }
 
+/// Draws failures as problem details: for what lies below `/api` besides [`routes`].
+pub(crate) use problem::draw as draw_problems;
+
 /// The OpenAPI document of [`routes`].
 pub fn document() -> OpenApi {
     document::complete(described().into_openapi())
@@ -95,6 +99,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(access_tokens::routes())
         .merge(admin::routes())
         .merge(users::routes())
+        .merge(builders::routes())
         .merge(build_call::routes())
 }
 

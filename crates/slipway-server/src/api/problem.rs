@@ -71,7 +71,7 @@ pub(super) struct Problem {
 }
 
 /// Draws every failure that comes back from below.
-pub(super) async fn draw(request: Request, next: Next) -> Response {
+pub(crate) async fn draw(request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().cloned();
     let response = next.run(request).await;
     let Some(failure) = failure_of(&response) else {

@@ -1,4 +1,5 @@
-//! The server's side of a lease: what a builder in this process asks, straight from the store.
+//! The server's side of a lease: what builders ask, straight from the store. The embedded one does so in this process; for
+//! those on other hosts, `crate::builders` does.
 //!
 //! Every write names build and lease number; a stale one changes nothing and is answered with *lease lost*, at which
 //! the builder kills its machine. Secrets are opened here, on their way into a build's specification, and
@@ -9,9 +10,7 @@ use std::{sync::Arc, time::Duration};
 use slipway_builder::outside::{
     Batch, BuilderHello, CancelReason, Coordinator, CoordinatorError, Ended, Leased, Renewal, RunEvent,
 };
-use slipway_store::{
-    BatchState, Build, BuilderFacts, CancelWish, Ending, Fence, MAX_RUNS, Store, StoreError, Tx,
-};
+use slipway_store::{BatchState, Build, CancelWish, Ending, Fence, MAX_RUNS, Store, StoreError, Tx};
 use slipway_types::{
     BuildId, BuilderId, DockerTag, LeaseNo, Timestamp,
     build::FailureKind,
@@ -21,6 +20,7 @@ use slipway_types::{
 use super::{
     ask::AskForge,
     bells::Bells,
+    builders::facts,
     finish,
     spec::{self, SpecError},
 };
@@ -28,8 +28,8 @@ use super::{
 /// How long a lease lives without renewal (order.md, "Lease and fence").
 pub const TERM: Duration = Duration::from_secs(30);
 
-/// How long a builder that asks for work is kept waiting for some.
-const LONG_POLL: Duration = Duration::from_secs(20);
+/// How long a builder that asks for something is kept waiting for it.
+pub const LONG_POLL: Duration = Duration::from_secs(20);
 
 /// What builders in this process ask.
 #[derive(Clone)]
@@ -37,6 +37,8 @@ pub struct InProcess {
     store: Store,
     ask: Arc<dyn AskForge>,
     bells: Bells,
+    /// What the embedded builder is called.
+    name: Arc<str>,
 }
 
 impl std::fmt::Debug for InProcess {
@@ -46,9 +48,33 @@ impl std::fmt::Debug for InProcess {
 }
 
 impl InProcess {
-    /// Over this store.
-    pub fn new(store: Store, ask: Arc<dyn AskForge>, bells: Bells) -> Self {
-        Self { store, ask, bells }
+    /// Over this store; `name` is what the embedded builder is called.
+    pub fn new(store: Store, ask: Arc<dyn AskForge>, bells: Bells, name: &str) -> Self {
+        Self {
+            store,
+            ask,
+            bells,
+            name: name.into(),
+        }
+    }
+
+    /// Gives a builder a build as soon as there is one; none: after a while, there was none.
+    ///
+    /// # Errors
+    /// [`CoordinatorError::Unreachable`] when the database does not answer.
+    pub async fn wait_for_work(&self, builder: BuilderId) -> Result<Option<Leased>, CoordinatorError> {
+        let patience = tokio::time::Instant::now() + LONG_POLL;
+        let mut queue = self.bells.queue.listen();
+        loop {
+            if let Some(leased) = self.try_lease(builder).await.map_err(answer)? {
+                return Ok(Some(leased));
+            }
+            tokio::select! {
+                () = queue.rung() => {}
+                () = tokio::time::sleep(self.bells.patience.lease) => {}
+                () = tokio::time::sleep_until(patience) => return Ok(None),
+            }
+        }
     }
 
     /// Gives a builder a build, if one may run now.
@@ -232,6 +258,7 @@ async fn keep(tx: &Tx, build: &Build, at: Timestamp, event: &RunEvent) -> Result
             let size = size.and_then(|size| i64::try_from(size).ok());
             tx.tag_heads().pushed(build, tag, digest, size).await.map(drop)
         }
+        RunEvent::Unknown => Ok(()),
     }
 }
 
@@ -286,35 +313,16 @@ fn gap(number: i64, last: i64) -> CoordinatorError {
     CoordinatorError::Unreachable(format!("batch {number} came after batch {last}").into())
 }
 
-fn facts(hello: &BuilderHello) -> BuilderFacts {
-    BuilderFacts {
-        name: hello.name.clone(),
-        driver: hello.driver.clone(),
-        isolates: hello.isolates,
-        labels: hello.labels.clone(),
-        platforms: hello.platforms.clone(),
-        slots: i32::try_from(hello.slots).unwrap_or(i32::MAX),
-        version: hello.version.clone(),
-    }
-}
-
 impl Coordinator for InProcess {
     async fn lease(&self, hello: BuilderHello) -> Result<Option<Leased>, CoordinatorError> {
         let tx = self.store.begin().await.map_err(answer)?;
-        let builder = tx.builders().register(&facts(&hello)).await.map_err(answer)?;
+        let builder = tx
+            .builders()
+            .embedded(&self.name, &facts(&hello))
+            .await
+            .map_err(answer)?;
         tx.commit().await.map_err(answer)?;
-        let patience = tokio::time::Instant::now() + LONG_POLL;
-        let mut queue = self.bells.queue.listen();
-        loop {
-            if let Some(leased) = self.try_lease(builder).await.map_err(answer)? {
-                return Ok(Some(leased));
-            }
-            tokio::select! {
-                () = queue.rung() => {}
-                () = tokio::time::sleep(self.bells.patience.lease) => {}
-                () = tokio::time::sleep_until(patience) => return Ok(None),
-            }
-        }
+        self.wait_for_work(builder).await
     }
 
     async fn renew(&self, build: BuildId, lease: LeaseNo) -> Result<Renewal, CoordinatorError> {

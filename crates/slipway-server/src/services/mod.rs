@@ -9,6 +9,7 @@ pub mod audit;
 pub mod bells;
 pub mod build_acts;
 pub mod build_logs;
+pub mod builders;
 pub mod builds_read;
 pub mod config;
 pub mod configuring;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use slipway_store::{Build, StoreError};
+use slipway_store::{Build, Builder, BuilderState, StoreError};
 use slipway_types::{
     NamespaceId, Timestamp,
     build::{BuildState, Hold},
 };
 
-use super::queue::Queue;
+use super::{builders::AWAY_AFTER, queue::Queue};
 
 /// A build that runs or waits.
 #[derive(Debug, Clone)]
@@ -39,6 +39,11 @@ impl Queue {
             .count();
         let full = running as i64 >= plan.concurrency.into();
         let now = Timestamp::now();
+        let builders = self.store.builders().all().await?;
+        let at_work: Vec<&Builder> = builders
+            .iter()
+            .filter(|builder| takes_work(builder, now))
+            .collect();
         let mut all = Vec::new();
         let mut position = 0;
         let mut ahead = Ahead::new(plan.concurrency.max(1) as usize);
@@ -59,7 +64,11 @@ impl Queue {
                 ahead.begins(usual)
             };
             position += usize::from(!runs);
-            let hold = if runs { None } else { hold(&build, full, now) };
+            let hold = if runs {
+                None
+            } else {
+                hold(&build, &at_work, full, now)
+            };
             all.push(Waiting {
                 position: (!runs).then_some(position),
                 hold,
@@ -72,8 +81,20 @@ impl Queue {
     }
 }
 
-/// Why a build that waits cannot be leased yet.
-fn hold(build: &Build, full: bool, now: Timestamp) -> Option<Hold> {
+/// Whether a builder takes work now, as far as is known.
+fn takes_work(builder: &Builder, now: Timestamp) -> bool {
+    builder.state == BuilderState::Active
+        && builder.last_seen_at.is_some_and(|at| now.since(at) <= AWAY_AFTER)
+}
+
+/// Why a build that waits cannot be leased yet: first what no waiting helps against.
+fn hold(build: &Build, at_work: &[&Builder], full: bool, now: Timestamp) -> Option<Hold> {
+    if at_work.is_empty() {
+        return Some(Hold::NoBuilder);
+    }
+    if !at_work.iter().any(|builder| builder.may_run(build)) {
+        return Some(Hold::NoBuilderFits);
+    }
     if !build.ready {
         return Some(Hold::Predecessor);
     }

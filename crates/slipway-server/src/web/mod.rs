@@ -36,9 +36,9 @@ use crate::{
     failure::{self, Failure},
 };
 use pages::{
-    access_tokens, audit, build_acts, builds, configure, github_app, hub, ledger, linked_accounts, live, log,
-    organizations, registries, report, repositories, security, setup, sign_in, source_providers, timeline,
-    troubles, unlink, users,
+    access_tokens, audit, build_acts, builders, builds, configure, github_app, hub, ledger, linked_accounts,
+    live, log, organizations, registries, report, repositories, security, setup, sign_in, source_providers,
+    timeline, troubles, unlink, users,
 };
 
 /// What pages keep between requests.
@@ -139,6 +139,15 @@ fn administration() -> Router<App> {
         )
         .route("/admin/audit", get(audit::of_everything))
         .route("/admin/registries", get(registries::show).post(registries::add))
+        .route("/admin/builders", get(builders::show).post(builders::create))
+        .route(
+            "/admin/builders/{builder}",
+            get(builders::builder).post(builders::change),
+        )
+        .route("/admin/builders/{builder}/pause", post(builders::pause))
+        .route("/admin/builders/{builder}/resume", post(builders::resume))
+        .route("/admin/builders/{builder}/token", post(builders::new_token))
+        .route("/admin/builders/{builder}/remove", post(builders::remove))
         .route("/admin/users", get(users::show).post(users::create))
         .route("/admin/users/{user}", get(users::user))
         .route("/admin/users/{user}/password", post(users::set_password))

@@ -646,21 +646,30 @@ CREATE TABLE build_steps (
     PRIMARY KEY (build_id, lease_no, number)
 );
 
--- state: active, paused, draining, removed.
+-- state: active, paused, draining, removed. One that is embedded in a server has neither hash.
+-- registration_hash: of the one-time token by which a builder on another host comes in; token_hash: of the credential that it
+-- made for itself and shows from then on. labels: what builds may ask for. namespaces: whose builds alone it gets; [] for
+-- everybody's. only_labelled: it gets no builds but those that ask for one of its labels. The rest is its own word.
 CREATE TABLE builders (
-    id           UUID    NOT NULL PRIMARY KEY,
-    name         TEXT    NOT NULL UNIQUE,
-    token_hash   TEXT    UNIQUE,
-    state        TEXT    NOT NULL,
-    driver       TEXT    NOT NULL,
-    isolates     BOOLEAN NOT NULL,
-    labels       TEXT    NOT NULL,
-    platforms    TEXT    NOT NULL,
-    slots        INTEGER NOT NULL,
-    version      TEXT    NOT NULL,
-    last_seen_at BIGINT,
-    created_at   BIGINT  NOT NULL
+    id                   UUID    NOT NULL PRIMARY KEY,
+    name                 TEXT    NOT NULL,
+    registration_hash    TEXT    UNIQUE,
+    registration_ends_at BIGINT,
+    token_hash           TEXT    UNIQUE,
+    state                TEXT    NOT NULL,
+    labels               TEXT    NOT NULL,
+    namespaces           TEXT    NOT NULL,
+    only_labelled        BOOLEAN NOT NULL,
+    host                 TEXT    NOT NULL,
+    driver               TEXT    NOT NULL,
+    isolates             BOOLEAN NOT NULL,
+    platforms            TEXT    NOT NULL,
+    slots                INTEGER NOT NULL,
+    version              TEXT    NOT NULL,
+    last_seen_at         BIGINT,
+    created_at           BIGINT  NOT NULL
 );
+CREATE UNIQUE INDEX builders_name ON builders (name) WHERE state <> 'removed';
 
 -- ── Outbox, audit, idempotency ──────────────────────────────────────────────────────────────────
 -- Everything done at an outer system later or again. state: pending, done, given_up. The unlink ledger is a view by link_id.

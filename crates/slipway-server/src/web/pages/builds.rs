@@ -316,6 +316,10 @@ pub(super) fn why(waiting: &Waiting, behind: Option<i64>) -> String {
         (Some(Hold::Predecessor), None) => "another build writes one of its tags first".to_owned(),
         (Some(Hold::Concurrency), _) => "all slots of the namespace are taken".to_owned(),
         (Some(Hold::Cooling), _) => "its last run may still be ending".to_owned(),
+        (Some(Hold::NoBuilder), _) => "no builder takes work".to_owned(),
+        (Some(Hold::NoBuilderFits), _) => {
+            "no builder that takes work has its labels and platforms, and is for this namespace".to_owned()
+        }
         (None, _) => "waits for a free builder".to_owned(),
     }
 }

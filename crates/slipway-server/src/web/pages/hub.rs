@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use slipway_store::{Builder, BuilderState};
+use slipway_store::Builder;
 use slipway_types::{RepositoryId, SlugName, Timestamp};
 
 use super::{
@@ -28,7 +28,7 @@ use crate::{
     web::{
         session::SignedIn,
         view::{
-            Check, Pager, Place,
+            Check, Pager, Pill, Place,
             hub::{Attention, MyHubPage, NowRow, RepositoryRow},
         },
         words,
@@ -239,19 +239,12 @@ async fn repository_row(
 
 fn builder_check(builder: &Builder, now: Timestamp) -> Check {
     let facts = &builder.facts;
-    let seen = builder.last_seen_at.map(|at| now.since(at).as_secs());
     let about = format!(
         "{}, {}, {}",
         facts.driver,
         facts.platforms.join(", "),
         words::count(facts.slots.unsigned_abs() as usize, "slot", "slots"),
     );
-    let (tone, icon, word) = match (builder.state, seen) {
-        (BuilderState::Active, Some(0..60)) => ("ok", "check-circle", "takes work"),
-        (BuilderState::Active, _) => ("warn", "alert", "not heard of lately"),
-        (BuilderState::Paused, _) => ("idle", "ban", "paused"),
-        (BuilderState::Draining, _) => ("warn", "alert", "draining"),
-        (BuilderState::Removed, _) => ("idle", "ban", "removed"),
-    };
-    Check::at(tone, icon, &*facts.name, about, word)
+    let Pill { tone, icon, word, .. } = super::builders::state(builder, now);
+    Check::at(tone, icon, &*builder.name, about, word)
 }

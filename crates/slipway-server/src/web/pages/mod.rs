@@ -3,6 +3,7 @@
 pub mod access_tokens;
 pub mod audit;
 pub mod build_acts;
+pub mod builders;
 pub mod builds;
 pub mod configure;
 pub mod github_app;
@@ -242,6 +243,7 @@ pub(super) fn administration(here: &'static str) -> SideNav {
         ("Users", "/admin/users".to_owned()),
         ("Source providers", "/admin/source-providers".to_owned()),
         ("Registries", "/admin/registries".to_owned()),
+        ("Builders", "/admin/builders".to_owned()),
         ("Audit trail", "/admin/audit".to_owned()),
         ("Check-list", "/setup".to_owned()),
     ];

@@ -201,7 +201,7 @@ fn facts(report: &Report, waiting: Option<&Waiting>) -> Vec<(&'static str, Strin
     if let Some(builder) = &report.builder {
         facts.push((
             "Machine",
-            format!("{} on builder {}", builder.facts.driver, builder.facts.name),
+            format!("{} on builder {}", builder.facts.driver, builder.name),
         ));
     }
     if let Some(waiting) = waiting.filter(|waiting| waiting.position.is_some()) {

@@ -150,7 +150,7 @@ pub(super) async fn checks(app: &App, who: &SignedIn) -> Result<Vec<Check>, Fail
         "A builder takes work",
         builders
             .first()
-            .map(|b| format!("{}: {} machines.", b.facts.name, b.facts.driver))
+            .map(|b| format!("{}: {} machines.", b.name, b.facts.driver))
             .unwrap_or_default(),
         "Start one: slipway serve brings its own unless told otherwise.",
         "#list",

@@ -220,3 +220,92 @@ pub struct UserActs {
     /// Whether they are disabled now.
     pub is_disabled: bool,
 }
+
+/// `/admin/builders`
+#[derive(Debug, Clone, Template)]
+#[template(path = "pages/builders.html")]
+pub struct BuildersPage {
+    /// The frame.
+    pub frame: Frame,
+    /// The administration beside it.
+    pub side: SideNav,
+    /// What went wrong.
+    pub alert: Option<Alert>,
+    /// All of them.
+    pub builders: Vec<BuilderRow>,
+    /// Of a new one: name and which builds it gets.
+    pub fields: Vec<Field>,
+    /// Whether a new one is to get labelled builds alone.
+    pub only_labelled: bool,
+}
+
+impl BuildersPage {
+    fn csrf(&self) -> &Csrf {
+        &self.frame.csrf
+    }
+}
+
+/// A builder.
+#[derive(Debug, Clone)]
+pub struct BuilderRow {
+    /// The name.
+    pub name: String,
+    /// Where it is managed.
+    pub href: String,
+    /// Whether it takes work.
+    pub state: Pill,
+    /// "rootless, linux/amd64", once it has said so.
+    pub machines: Option<String>,
+    /// The host that it runs on.
+    pub host: String,
+    /// "1 of 4", once it has come in.
+    pub load: Option<String>,
+    /// "everybody; labelled gpu".
+    pub gets: String,
+    /// Slipway's version there.
+    pub version: String,
+    /// Whether that is not the server's own.
+    pub is_other_version: bool,
+    /// When it was heard of last.
+    pub seen: Option<When>,
+}
+
+/// `/admin/builders/{builder}`
+#[derive(Debug, Clone, Template)]
+#[template(path = "pages/builder.html")]
+pub struct BuilderPage {
+    /// The frame.
+    pub frame: Frame,
+    /// The administration beside it.
+    pub side: SideNav,
+    /// Where it hangs.
+    pub crumbs: Crumbs,
+    /// What went wrong.
+    pub alert: Option<Alert>,
+    /// How it is started with the token that was just made; shown once.
+    pub fresh: Option<CopyLine>,
+    /// The builder.
+    pub builder: BuilderRow,
+    /// Where the form posts to.
+    pub action: String,
+    /// Which builds it gets.
+    pub fields: Vec<Field>,
+    /// Whether it gets labelled builds alone.
+    pub only_labelled: bool,
+    /// Whether it takes no work.
+    pub is_paused: bool,
+    /// Whether it lives in a server's process.
+    pub is_embedded: bool,
+    /// Pause or resume.
+    pub switch: Act,
+    /// Make another token.
+    pub token: Act,
+    /// Remove it.
+    pub remove: Act,
+}
+
+impl BuilderPage {
+    fn csrf(&self) -> &Csrf {
+        &self.frame.csrf
+    }
+}

@@ -103,6 +103,7 @@ impl Site {
             public_url: PUBLIC_URL.parse().unwrap(),
             allow_private_hosts: vec!["127.0.0.1".to_owned()],
             forges,
+            builder: "embedded".to_owned(),
         };
         let app = App::new(database.store.clone(), settings).await.unwrap();
         let password = SecretString::from(PASSWORD);

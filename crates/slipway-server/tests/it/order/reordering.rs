@@ -165,7 +165,7 @@ fn tell_many(cases: u32, open: impl AsyncFn() -> TestStore) {
     runner
         .run(&prop::collection::vec(happens(), 1..24), |all| {
             runtime.block_on(async {
-                ends_at_the_forges_head(open().await, &all).await;
+                Box::pin(ends_at_the_forges_head(open().await, &all)).await;
             });
             Ok(())
         })

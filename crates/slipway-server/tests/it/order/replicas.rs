@@ -72,7 +72,7 @@ async fn two() -> (World, Replica) {
     }
     let ask: Arc<dyn AskForge> = Arc::new(world.forge.clone());
     let replica = Replica {
-        coordinator: InProcess::new(store.clone(), ask, bells.clone()),
+        coordinator: InProcess::new(store.clone(), ask, bells.clone(), "other"),
         follow: Follow::new(store, bells.clone()),
         bells,
         _carriers: carriers,
@@ -111,14 +111,12 @@ fn log(number: u64, text: &str) -> Batch {
 /// A builder of another host.
 fn hello() -> BuilderHello {
     BuilderHello {
-        name: "other".to_owned(),
+        host: "other".to_owned(),
         version: "0".to_owned(),
-        labels: Vec::new(),
         platforms: vec!["linux/amd64".to_owned()],
         driver: "rootless".to_owned(),
         isolates: true,
         slots: 100,
-        free_slots: 100,
     }
 }
 

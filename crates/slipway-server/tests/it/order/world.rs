@@ -149,7 +149,7 @@ impl World {
         let decide = Decide::new(store.clone(), Arc::clone(&ask), bells.clone());
         Self {
             queue: Queue::new(store.clone(), observe.clone(), decide.clone(), bells.clone()),
-            coordinator: InProcess::new(store.clone(), Arc::clone(&ask), bells.clone()),
+            coordinator: InProcess::new(store.clone(), Arc::clone(&ask), bells.clone(), "embedded"),
             deliveries: Deliveries::new(store.clone(), Arc::clone(&ask), observe.clone(), bells.clone()),
             timeline: Timeline::new(store.clone()),
             follow: Follow::new(store.clone(), bells.clone()),
@@ -449,16 +449,15 @@ impl World {
 
     pub(crate) async fn builder(&self, name: &str, isolates: bool) -> BuilderId {
         let facts = slipway_store::BuilderFacts {
-            name: name.to_owned(),
+            host: name.to_owned(),
             driver: if isolates { "rootless" } else { "host" }.to_owned(),
             isolates,
-            labels: Vec::new(),
             platforms: vec!["linux/amd64".to_owned()],
             slots: 100,
             version: "0".to_owned(),
         };
         let tx = self.store.begin().await.unwrap();
-        let id = tx.builders().register(&facts).await.unwrap();
+        let id = tx.builders().embedded(name, &facts).await.unwrap();
         tx.commit().await.unwrap();
         id
     }

@@ -35,6 +35,7 @@ impl Site {
             public_url: public_url.parse().unwrap(),
             allow_private_hosts: vec!["127.0.0.1".to_owned()],
             forges: Vec::new(),
+            builder: "embedded".to_owned(),
         };
         let app = App::new(database.store.clone(), settings).await.unwrap();
         Self {
