@@ -21,6 +21,10 @@ aggregate!(/// Who runs which build.
 /// How often a build is begun, before its builder counts as lost for good.
 pub const MAX_RUNS: i32 = 3;
 
+/// Which of a namespace's waiting builds are looked at for one that the builder may run, from the oldest on: nearly always
+/// the first few have one.
+const CANDIDATES: [(i64, i64); 2] = [(0, 4), (4, 96)];
+
 /// A lease as the reaper watches it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pulse {
@@ -79,9 +83,15 @@ impl Leases<'_> {
             if bound_elsewhere || !self.lock_namespace(&namespace).await? {
                 continue;
             }
-            for candidate in self.candidates(&builder, namespace.namespace_id).await? {
-                if builder.may_run(&candidate) && self.write_lease(&builder, candidate.id).await? {
-                    return Builds(self.0.again()).get(candidate.id).await.map(Some);
+            for (skip, limit) in CANDIDATES {
+                for row in self
+                    .candidates(&builder, namespace.namespace_id, skip, limit)
+                    .await?
+                {
+                    let candidate = Build::try_from(row)?;
+                    if builder.may_run(&candidate) && self.write_lease(&builder, candidate.id).await? {
+                        return Builds(self.0.again()).get(candidate.id).await.map(Some);
+                    }
                 }
             }
         }
@@ -97,18 +107,29 @@ impl Leases<'_> {
             .unwrap_or_default())
     }
 
+    /// The namespaces that have something to lease. Each is found by one look at an index, from one namespace to the
+    /// next: how many builds they have waiting makes no difference.
     async fn namespaces_waiting(&self, builder: &Builder) -> Result<Vec<NamespaceRow>, StoreError> {
         let sql = format!(
-            "SELECT waiting.namespace_id AS namespace_id, plans.concurrency AS concurrency FROM (
-                 SELECT namespace_id, MIN(seq) AS first_seq FROM builds
-                 WHERE state = 'pending' AND ready AND {COOLED} AND (NOT isolate OR $2) GROUP BY namespace_id
-             ) AS waiting
-             JOIN namespaces ON namespaces.id = waiting.namespace_id
+            "WITH RECURSIVE waiting (id) AS (
+                 SELECT (SELECT namespace_id FROM builds WHERE state = 'pending' AND ready
+                         ORDER BY namespace_id LIMIT 1)
+                 UNION ALL
+                 SELECT (SELECT namespace_id FROM builds WHERE state = 'pending' AND ready
+                         AND namespace_id > waiting.id ORDER BY namespace_id LIMIT 1)
+                 FROM waiting WHERE waiting.id IS NOT NULL
+             ), firsts AS (
+                 SELECT id, (SELECT seq FROM builds WHERE state = 'pending' AND ready AND namespace_id = waiting.id
+                             AND {COOLED} AND (NOT isolate OR $2) ORDER BY seq LIMIT 1) AS seq
+                 FROM waiting WHERE id IS NOT NULL
+             )
+             SELECT namespaces.id AS namespace_id, plans.concurrency AS concurrency FROM firsts
+             JOIN namespaces ON namespaces.id = firsts.id
              JOIN plans ON plans.name = namespaces.plan
              LEFT JOIN (SELECT namespace_id, COUNT(*) AS n FROM builds WHERE state = 'in_progress'
-                        GROUP BY namespace_id) AS running ON running.namespace_id = waiting.namespace_id
-             WHERE COALESCE(running.n, 0) < plans.concurrency
-             ORDER BY COALESCE(running.n, 0), waiting.first_seq"
+                        GROUP BY namespace_id) AS running ON running.namespace_id = firsts.id
+             WHERE firsts.seq IS NOT NULL AND COALESCE(running.n, 0) < plans.concurrency
+             ORDER BY COALESCE(running.n, 0), firsts.seq"
         );
         let values = [Timestamp::now().millis().into(), builder.facts.isolates.into()];
         self.0.all(&sql, values).await
@@ -130,14 +151,20 @@ impl Leases<'_> {
         Ok(running < row.concurrency.into())
     }
 
-    async fn candidates(&self, builder: &Builder, namespace: uuid::Uuid) -> Result<Vec<Build>, StoreError> {
+    async fn candidates(
+        &self,
+        builder: &Builder,
+        namespace: uuid::Uuid,
+        skip: i64,
+        limit: i64,
+    ) -> Result<Vec<entity::Model>, StoreError> {
         // Builds on one engine would share the tag `this`.
         let shares_engine = builder.facts.driver == "host";
         let sql = format!(
             "SELECT * FROM builds WHERE state = 'pending' AND ready AND {COOLED} AND namespace_id = $2
              AND (NOT isolate OR $3)
              AND NOT ($4 AND docker_repo IN (SELECT docker_repo FROM builds WHERE state = 'in_progress' AND builder_id = $5))
-             ORDER BY seq, id LIMIT 100"
+             ORDER BY seq, id LIMIT $6 OFFSET $7"
         );
         let values = [
             Timestamp::now().millis().into(),
@@ -145,9 +172,10 @@ impl Leases<'_> {
             builder.facts.isolates.into(),
             shares_engine.into(),
             builder.id.uuid().into(),
+            limit.into(),
+            skip.into(),
         ];
-        let rows = self.0.all::<entity::Model>(&sql, values).await?;
-        rows.into_iter().map(Build::try_from).collect()
+        self.0.all(&sql, values).await
     }
 
     async fn write_lease(&self, builder: &Builder, build: BuildId) -> Result<bool, StoreError> {

@@ -582,8 +582,10 @@ CREATE TABLE builds (
     ended_at         BIGINT,
     UNIQUE (repository_id, number)
 );
-CREATE INDEX builds_ready ON builds (namespace_id, seq) WHERE state = 'pending' AND ready;
 CREATE INDEX builds_pending ON builds (namespace_id, seq) WHERE state = 'pending';
+-- After builds_pending: of two that serve as well, SQLite takes the last, and leases must not read past builds that wait for
+-- their predecessors.
+CREATE INDEX builds_ready ON builds (namespace_id, seq) WHERE state = 'pending' AND ready;
 CREATE INDEX builds_in_progress ON builds (namespace_id) WHERE state = 'in_progress';
 CREATE INDEX builds_by_repository ON builds (repository_id, number);
 CREATE INDEX builds_by_change ON builds (change_id);

@@ -11,7 +11,7 @@ use slipway_server::{
         follow::{LogEvent, LogPlace},
     },
 };
-use slipway_store::Plan;
+use slipway_store::{ConfigurationFields, Plan};
 use slipway_types::{
     RefKind,
     build::{BuildState, FailureKind, Hold, Phase},
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::{
     story,
-    world::{World, branch, rule},
+    world::{World, branch, fields, rule},
 };
 
 fn log(number: u64, text: &str) -> Batch {
@@ -92,6 +92,16 @@ story! {
         }
         assert_eq!(repos, ["registry.invalid:5000/acme/app", "registry.invalid:5000/acme/web"]);
         assert!(world.lease().await.is_some(), "an engine of its own has no such limit");
+    }
+
+    async fn a_build_is_found_behind_many_that_ask_for_another_builder(world) {
+        let elsewhere = ConfigurationFields { builder_labels: vec!["gpu".to_owned()], ..fields() };
+        world.repository_with("app", "app", &[rule(RefKind::Branch, "/^b/", "{sourceref}")], elsewhere).await;
+        some_branches(&world, 7).await;
+        let (web, _) = world.repository("web", &[rule(RefKind::Branch, "main", "latest")]).await;
+        world.deliver(&world.push(&branch("main"))).await;
+        let found = world.build_of(&world.lease().await.unwrap()).await;
+        assert_eq!(found.new.repository, web);
     }
 
     async fn a_lost_builder_is_tried_three_times(world) {
