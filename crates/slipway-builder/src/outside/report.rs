@@ -14,7 +14,7 @@ use super::{
     spool::{ROOM, Spool},
 };
 
-/// A batch goes out when it is this old …
+/// A batch goes out when the one before is this old: at once, where nothing was said for a while …
 const FLUSH_AFTER: Duration = Duration::from_millis(200);
 /// … or this big, in bytes.
 const FLUSH_AT: usize = 64 << 10;
@@ -89,9 +89,10 @@ struct Gatherer {
 
 impl Gatherer {
     async fn run(mut self, spool: Arc<Spool>) {
-        let mut events = 0;
+        let (mut events, mut next) = (0, Instant::now());
         while let Some(first) = self.waiting.recv().await {
-            let mut batch = self.gather(first).await;
+            let mut batch = self.gather(first, next).await;
+            next = Instant::now() + FLUSH_AFTER;
             events += batch.events.len();
             if events > MOST_EVENTS {
                 batch.events.clear();
@@ -101,9 +102,8 @@ impl Gatherer {
         spool.close();
     }
 
-    /// Collects what comes soon after the first item.
-    async fn gather(&mut self, first: Item) -> Batch {
-        let flush = Instant::now() + FLUSH_AFTER;
+    /// Collects what comes after the first item, until the batch may go out.
+    async fn gather(&mut self, first: Item, flush: Instant) -> Batch {
         self.number += 1;
         let mut batch = Batch {
             number: self.number,
