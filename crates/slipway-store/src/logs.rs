@@ -63,6 +63,7 @@ struct Row {
     byte_offset: i64,
     first_line: i64,
     at: i64,
+    byte_len: i64,
     bytes: Vec<u8>,
 }
 
@@ -148,7 +149,7 @@ impl Logs<'_> {
         from: i64,
         limit: i64,
     ) -> Result<Vec<LogChunk>, StoreError> {
-        let sql = "SELECT lease_no, n, phase, byte_offset, first_line, at, bytes FROM log_chunks
+        let sql = "SELECT lease_no, n, phase, byte_offset, first_line, at, byte_len, bytes FROM log_chunks
                    WHERE build_id = $1 AND lease_no = $2 AND byte_offset + byte_len > $3 ORDER BY n LIMIT $4";
         let values = [build.uuid().into(), lease.0.into(), from.into(), limit.into()];
         let rows = self.all::<Row>(sql, values).await?;
@@ -209,7 +210,9 @@ impl TryFrom<Row> for LogChunk {
 
     fn try_from(row: Row) -> Result<Self, StoreError> {
         let damaged = StoreError::unreadable("log_chunks.bytes");
-        let bytes = zstd::bulk::decompress(&row.bytes, MAX_CHUNK).map_err(|error| damaged(error.into()))?;
+        // As much memory as the text needs, and no more: many may be reading.
+        let size = usize::try_from(row.byte_len).unwrap_or(0).min(MAX_CHUNK);
+        let bytes = zstd::bulk::decompress(&row.bytes, size).map_err(|error| damaged(error.into()))?;
         Ok(Self {
             lease: LeaseNo(row.lease_no),
             n: row.n,

@@ -8,8 +8,8 @@ use slipway_types::{BuildId, LeaseNo, build::BuildState};
 
 use super::bells::{Bells, BuildListener};
 
-/// The most chunks that are read at once.
-const CHUNKS: i64 = 64;
+/// The most chunks that are read at once. They wait in memory until the reader takes them, for each reader.
+const CHUNKS: i64 = 4;
 
 /// A place in a build's log. In text `run:byte`, as in SSE's `Last-Event-ID`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
