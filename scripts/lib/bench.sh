@@ -2,8 +2,9 @@
 
 # The program as it is shipped, and what measures it.
 bench_build() {
-    (cd "$ROOT" && cargo build --quiet --release --locked -p slipway -p slipway-bench) ||
-        die "Slipway could not be built; see above."
+    # One by one: what the measuring program needs of a library is not in the shipped one.
+    (cd "$ROOT" && cargo build --quiet --release --locked -p slipway &&
+        cargo build --quiet --release --locked -p slipway-bench) || die "Slipway could not be built; see above."
     BENCH_PROGRAMS=${CARGO_TARGET_DIR:-$ROOT/target}/release
 }
 
@@ -14,6 +15,7 @@ bench_place() {
 }
 
 bench_clean() {
+    [ -z "${BENCH_MEMORY:-}" ] || rm -rf "$BENCH_MEMORY"
     [ -z "${BENCH_POSTGRES:-}" ] || bench_as_postgres "$BENCH_POSTGRES/pg_ctl" -D "$BENCH_DIR/pg" -m fast -w stop >/dev/null || true
     rm -rf "$BENCH_DIR"
 }
@@ -39,34 +41,83 @@ bench_postgres() {
     bench_as_postgres "$programs/pg_ctl" -D "$BENCH_DIR/pg" -l "$BENCH_DIR/pg/log" -w \
         -o "-c listen_addresses= -c unix_socket_directories=$BENCH_DIR/pg" start >/dev/null
     BENCH_POSTGRES=$programs
+    # Where two servers are measured, each has a database of its own.
+    "$programs/createdb" --host "$BENCH_DIR/pg" --username slipway second
 }
 
-bench_receive() {
-    local deliveries=500000 seconds=60 databases="sqlite postgres" database url=()
-    while [ $# -gt 0 ]; do
-        [ $# -gt 1 ] || die "$1 needs a value."
-        case "$1" in
-            --deliveries) deliveries=$2 ;;
-            --seconds) seconds=$2 ;;
-            --db) databases=$2 ;;
-            *) usage >&2; die "'$1' is no option of scripts/bench receive." ;;
-        esac
-        shift 2
-    done
-    bench_build
-    bench_place
+# What Slipway is measured beside, from PyPI; kept for the next time.
+bench_buildbot() {
+    local version=4.3.0
+    if [ ! -x "$ROOT/.tools/buildbot/bin/buildbot" ]; then
+        python3 -m venv "$ROOT/.tools/buildbot" || die "python3 makes no virtual environments; python3-venv is missing."
+        "$ROOT/.tools/buildbot/bin/pip" install --quiet --disable-pip-version-check \
+            "buildbot==$version" "buildbot-www==$version" "buildbot-worker==$version" ||
+            { rm -rf "$ROOT/.tools/buildbot"; die "Buildbot could not be installed; see above."; }
+    fi
+    BENCH_MEMORY=$(mktemp -d /dev/shm/slipway-bench.XXXXXX)
+}
+
+# Measures with the database of each name: bench_on_databases "DATABASE …" NAME [OPTION]...
+bench_on_databases() {
+    local databases=$1 name=$2 database url=()
+    shift 2
     for database in $databases; do
         url=()
         case "$database" in
             sqlite) ;;
             postgres)
-                bench_postgres
-                url=(--database-url "postgres://slipway@localhost/postgres?host=$BENCH_DIR/pg") ;;
+                [ -n "${BENCH_POSTGRES:-}" ] || bench_postgres
+                url=(--database-url "postgres://slipway@localhost/postgres?host=$BENCH_DIR/pg")
+                case "$name" in
+                    start | cache) url+=(--second-database-url "postgres://slipway@localhost/second?host=$BENCH_DIR/pg") ;;
+                esac ;;
             *) die "'$database' is no database that Slipway knows." ;;
         esac
         mkdir -m 700 "$BENCH_DIR/$database"
-        "$BENCH_PROGRAMS/slipway-bench" receive --slipway "$BENCH_PROGRAMS/slipway" --data "$BENCH_DIR/$database" \
-            --deliveries "$deliveries" --seconds "$seconds" ${url[@]+"${url[@]}"}
+        "$BENCH_PROGRAMS/slipway-bench" "$name" --data "$BENCH_DIR/$database" ${url[@]+"${url[@]}"} "$@"
         rm -rf "${BENCH_DIR:?}/$database"
     done
+}
+
+# Takes the options that this benchmark knows: bench_options "OPTION …" [ARGUMENT]...
+# What --db says is in BENCH_DATABASES, the others are in BENCH_OPTIONS.
+bench_options() {
+    local known=" $1 "
+    shift
+    BENCH_DATABASES="sqlite postgres"
+    BENCH_OPTIONS=()
+    while [ $# -gt 0 ]; do
+        case "$known" in
+            *" $1 "*) ;;
+            *) usage >&2; die "'$1' is no option of scripts/bench $name." ;;
+        esac
+        [ $# -gt 1 ] || die "$1 needs a value."
+        case "$1" in
+            --db) BENCH_DATABASES=$2 ;;
+            *) BENCH_OPTIONS+=("$1" "$2") ;;
+        esac
+        shift 2
+    done
+}
+
+# bench_run NAME "OPTION …" [ARGUMENT]...: one benchmark, on each database where it knows --db.
+bench_run() {
+    local name=$1 known=$2 program=()
+    shift 2
+    bench_options "$known" "$@"
+    bench_build
+    bench_place
+    case "$name" in
+        lease) program=(--work "$BENCH_DIR/work") ;;
+        start)
+            bench_buildbot
+            program=(--slipway "$BENCH_PROGRAMS/slipway" --buildbot "$ROOT/.tools/buildbot/bin"
+                --buildbot-data "$BENCH_MEMORY") ;;
+        *) program=(--slipway "$BENCH_PROGRAMS/slipway") ;;
+    esac
+    BENCH_OPTIONS=("${program[@]}" ${BENCH_OPTIONS[@]+"${BENCH_OPTIONS[@]}"})
+    case " $known " in
+        *" --db "*) bench_on_databases "$BENCH_DATABASES" "$name" "${BENCH_OPTIONS[@]}" ;;
+        *) "$BENCH_PROGRAMS/slipway-bench" "$name" "${BENCH_OPTIONS[@]}" ;;
+    esac
 }

@@ -418,7 +418,10 @@ impl NewWorld {
 
 /// Where the machines of all tests lie, with the root file system of a Debian release: what is made there stays, for the
 /// next run.
-async fn machines(suite: &str) -> Result<PathBuf> {
+///
+/// # Errors
+/// When none was prepared and none can be.
+pub async fn machines(suite: &str) -> Result<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../.tools/machines")
         .join(suite);

@@ -7,8 +7,6 @@
 
 mod client;
 mod payload;
-mod seed;
-mod server;
 
 use std::{
     path::PathBuf,
@@ -22,8 +20,14 @@ use std::{
 use anyhow::{Result, ensure};
 use client::Connection;
 use payload::Pusher;
-use server::Server;
-use slipway_store::Options;
+use slipway_types::Timestamp;
+
+use crate::{
+    database::Database,
+    figures::{Times, say},
+    seed::{self, Place},
+    server::Server,
+};
 
 /// How to measure.
 #[derive(Debug, clap::Args)]
@@ -31,12 +35,8 @@ pub(crate) struct Arguments {
     /// The program
     #[arg(long, value_name = "FILE")]
     slipway: PathBuf,
-    /// An empty directory for the server's data
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
-    /// PostgreSQL instead of SQLite
-    #[arg(long, value_name = "URL")]
-    database_url: Option<String>,
+    #[command(flatten)]
+    database: Database,
     /// Deliveries of the second part
     #[arg(long, value_name = "N", default_value_t = 500_000)]
     deliveries: u64,
@@ -52,21 +52,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
-    let options = match &arguments.database_url {
-        Some(url) => Options::Postgres {
-            url: url.clone().into(),
-        },
-        None => Options::Sqlite {
-            directory: arguments.data.clone(),
-        },
-    };
-    let hook = seed::seed(&options, &arguments.data).await?;
-    let server = Server::start(
-        &arguments.slipway,
-        &arguments.data,
-        arguments.database_url.as_deref(),
-    )
-    .await?;
+    let hook = seed(&arguments.database).await?;
+    let server = Server::start(&arguments.slipway, &arguments.database, &["--slots", "0"]).await?;
     say(&format!(
         "{} deliveries of {} bytes; {} connections; at rest rss_mb={:.1}",
         arguments.deliveries,
@@ -77,14 +64,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     let p99 = paced(arguments, &hook, &server).await?;
     let (per_second, rss) = flood(arguments, &hook, &server).await?;
     server.stop().await?;
-    let database = if arguments.database_url.is_some() {
-        "postgres"
-    } else {
-        "sqlite"
-    };
     say(&format!(
-        "db={database} deliveries_per_s={per_second:.0} ack_p99_ms={:.1} rss_mb={rss:.0}",
-        p99.as_secs_f64() * 1000.0
+        "db={} deliveries_per_s={per_second:.0} ack_p99_ms={p99:.1} rss_mb={rss:.0}",
+        arguments.database.name(),
     ));
     Ok(())
 }
@@ -97,8 +79,36 @@ pub(crate) struct Hook {
     repository: u64,
 }
 
-/// Sends at a steady pace. Returns the 99th percentile of the time from a delivery's moment to its answer.
-async fn paced(arguments: &Arguments, hook: &Hook, server: &Server) -> Result<Duration> {
+/// Somebody has linked an account and configured a repository: its one rule matches none of the pushes, as most pushes
+/// build nothing. The database is closed again.
+async fn seed(database: &Database) -> Result<Hook> {
+    const REPOSITORY: u64 = 4711;
+    let store = database.open().await?;
+    let hook = Hook {
+        path: hex::encode(rand::random::<[u8; 16]>()),
+        secret: hex::encode(rand::random::<[u8; 16]>()),
+        repository: REPOSITORY,
+    };
+    let tx = store.begin().await?;
+    let ground = seed::Ground::lay(&tx).await?;
+    let Place { source, link, .. } = ground.place(&tx, "acme", REPOSITORY).await?;
+    let secret = hook.secret.as_str().into();
+    let resource = tx
+        .provider_resources()
+        .insert_hook(source, link, &hook.path, &secret)
+        .await?;
+    tx.provider_resources().settle_active(resource, "99").await?;
+    tx.source_repositories()
+        .set_baselined(source, Some(Timestamp::now()))
+        .await?;
+    tx.commit().await?;
+    store.close().await?;
+    Ok(hook)
+}
+
+/// Sends at a steady pace. Returns the 99th percentile of the time from a delivery's moment to its answer, in
+/// milliseconds.
+async fn paced(arguments: &Arguments, hook: &Hook, server: &Server) -> Result<f64> {
     const SENDERS: u32 = 16;
     let step = Duration::from_secs(1) / arguments.pace;
     let each = (arguments.pace * arguments.seconds).div_ceil(SENDERS);
@@ -122,17 +132,12 @@ async fn paced(arguments: &Arguments, hook: &Hook, server: &Server) -> Result<Du
     for sender in senders {
         times.extend(sender.await??);
     }
-    times.sort_unstable();
-    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+    let times = Times::of(times)?;
     say(&format!(
-        "{}/s for {} s: p50={:.1} ms p99={:.1} ms max={:.1} ms",
-        arguments.pace,
-        arguments.seconds,
-        at(50).as_secs_f64() * 1000.0,
-        at(99).as_secs_f64() * 1000.0,
-        at(100).as_secs_f64() * 1000.0
+        "{}/s for {} s, {times}",
+        arguments.pace, arguments.seconds
     ));
-    Ok(at(99))
+    Ok(times.ms(99))
 }
 
 /// Sends as much as is taken. Returns deliveries per second, and the most memory that the server had in MB.
@@ -182,9 +187,4 @@ async fn accepted(connection: &mut Connection, pusher: &mut Pusher) -> Result<()
     let status = connection.send(&head, body).await?;
     ensure!(status == 202, "a delivery was answered {status}");
     Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "figures are what this program is for")]
-fn say(line: &str) {
-    println!("{line}");
 }

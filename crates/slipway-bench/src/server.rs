@@ -1,4 +1,4 @@
-//! The server that is measured: a process of its own, without a builder.
+//! The server that is measured: a process of its own.
 
 use std::{
     fs::File,
@@ -18,6 +18,8 @@ use tokio::{
     process::{Child, Command},
 };
 
+use crate::{database::Database, figures};
+
 /// A running `slipway serve`. Killed when dropped.
 pub(crate) struct Server {
     child: Child,
@@ -27,25 +29,20 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts it on a free loopback port, and waits until it listens.
-    pub(crate) async fn start(program: &Path, data: &Path, database_url: Option<&str>) -> Result<Self> {
+    pub(crate) async fn start(program: &Path, database: &Database, options: &[&str]) -> Result<Self> {
+        let data = &database.data;
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let mut command = Command::new(program);
         command
-            .args([
-                "serve",
-                "--slots",
-                "0",
-                "--listen",
-                &address.to_string(),
-                "--data-dir",
-            ])
+            .args(["serve", "--listen", &address.to_string(), "--data-dir"])
             .arg(data)
+            .args(options)
             .env("SLIPWAY_LOG", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(data.join("serve.log"))?)
             .kill_on_drop(true);
-        if let Some(url) = database_url {
+        if let Some(url) = &database.database_url {
             command.env("SLIPWAY_DATABASE_URL", url);
         }
         let child = command
@@ -69,13 +66,9 @@ impl Server {
         Ok(())
     }
 
-    /// Its resident memory (proc_pid_status(5), `VmRSS`), in MB of 1,000,000 bytes.
+    /// Its resident memory, in MB of 1,000,000 bytes.
     pub(crate) fn rss_mb(&self) -> Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let line = line.context("the server has no memory: it has ended")?;
-        let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kib * 1024.0 / 1e6)
+        figures::rss_mb(self.pid.as_raw().cast_unsigned())
     }
 
     /// Asks it to stop, and waits until it has.
