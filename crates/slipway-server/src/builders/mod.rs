@@ -38,6 +38,9 @@ use asker::{Asker, bearer};
 /// may take six in JSON.
 const BODY_LIMIT: usize = 8 << 20;
 
+/// The longest body of whoever is not known yet, in bytes.
+const STRANGERS_LIMIT: usize = 4 << 10;
+
 /// A lease, in a path.
 #[derive(Debug, Deserialize)]
 struct LeasePath {
@@ -54,7 +57,10 @@ impl LeasePath {
 /// The routes.
 pub fn routes(app: App) -> Router {
     Router::new()
-        .route("/api/builder/v1/register", post(register))
+        .route(
+            "/api/builder/v1/register",
+            post(register).layer(DefaultBodyLimit::max(STRANGERS_LIMIT)),
+        )
         .route("/api/builder/v1/drain", post(drain))
         .route("/api/builder/v1/lease", post(lease))
         .route("/api/builder/v1/builds/{build}/leases/{lease}/renew", post(renew))
@@ -77,7 +83,7 @@ pub fn routes(app: App) -> Router {
         .with_state(app)
 }
 
-/// A builder comes in: its bearer token is the one-time one.
+/// A builder comes in: its bearer token is the one-time one. Of all others no body is read before they are recognised.
 async fn register(
     State(app): State<App>,
     headers: axum::http::HeaderMap,
@@ -173,8 +179,13 @@ fn content<T: Serialize>(said: Option<T>) -> Response {
 
 /// A body; fields that only a newer builder knows are left out.
 fn read<T: DeserializeOwned>(body: Result<Json<T>, JsonRejection>) -> Result<T, Failure> {
-    body.map(|Json(said)| said)
-        .map_err(|rejection| Failure::new(failure::MALFORMED, rejection.body_text()))
+    body.map(|Json(said)| said).map_err(|rejection| {
+        let kind = match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => failure::TOO_LARGE,
+            _ => failure::MALFORMED,
+        };
+        Failure::new(kind, rejection.body_text())
+    })
 }
 
 impl From<RefusedBuilder> for Failure {

@@ -53,6 +53,10 @@ async fn a_token_lets_one_builder_in_once() {
     ask(&site, "drain", CREDENTIAL, json!({}))
         .await
         .expect_problem(401, "unknown_builder");
+    let long = json!({ "credential": CREDENTIAL, "padding": "x".repeat(5_000) });
+    ask(&site, "register", token, long)
+        .await
+        .expect_problem(413, "too_large");
     ask(&site, "register", token, coming).await.expect(204);
     ask(&site, "register", token, json!({ "credential": OTHER }))
         .await
