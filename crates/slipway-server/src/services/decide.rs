@@ -80,16 +80,8 @@ impl Decide {
     /// # Errors
     /// What the database says.
     pub async fn asks(&self, change: &Change) -> Result<bool, StoreError> {
-        let lacks_message = change.enrichment.message.is_none();
-        let lacks_paths = change.enrichment.paths.is_none() && change.old.is_some();
-        if change.new.is_none()
-            || !matches!(change.subject, Subject::Ref(_))
-            || !(lacks_message || lacks_paths)
-        {
-            return Ok(false);
-        }
-        let needs = self.needs(change).await?;
-        Ok(needs.anything && (lacks_message || (lacks_paths && needs.paths)))
+        let lacks = self.lacks(change).await?;
+        Ok(lacks.message || lacks.paths)
     }
 
     /// Finds out what rules need and the hint lacked. What cannot be had does not hold a build back.
@@ -98,13 +90,10 @@ impl Decide {
         let (Some(sha), Subject::Ref(_)) = (&change.new, &change.subject) else {
             return Ok(Enriched::Done(enrichment.into()));
         };
-        let needs = self.needs(change).await?;
-        if !needs.anything {
-            return Ok(Enriched::Done(enrichment.into()));
-        }
+        let lacks = self.lacks(change).await?;
         let source = self.store.source_repositories().get(change.source).await?;
         let mut missed = None;
-        if enrichment.message.is_none() {
+        if lacks.message {
             match self.ask.commit(&source, sha).await {
                 Ok(Commit { message, author, .. }) => {
                     enrichment.message = Some(cut(&message));
@@ -113,7 +102,7 @@ impl Decide {
                 Err(error) => missed = Some(error),
             }
         }
-        if let (None, true, Some(old)) = (&enrichment.paths, needs.paths, &change.old) {
+        if let (true, Some(old)) = (lacks.paths, &change.old) {
             match self.ask.changed_paths(&source, old, sha).await {
                 Ok(paths) => enrichment.paths = known_paths(paths),
                 Err(error) => missed = Some(error),
@@ -129,6 +118,23 @@ impl Decide {
                 Enriched::Done(enrichment.into())
             }
             None => Enriched::Done(enrichment.into()),
+        })
+    }
+
+    /// What rules need and the hint lacked: the forge is asked for nothing else.
+    async fn lacks(&self, change: &Change) -> Result<Lacks, StoreError> {
+        let lacks = Lacks {
+            message: change.enrichment.message.is_none(),
+            paths: change.enrichment.paths.is_none() && change.old.is_some(),
+        };
+        let is_of_a_commit = change.new.is_some() && matches!(change.subject, Subject::Ref(_));
+        if !is_of_a_commit || !(lacks.message || lacks.paths) {
+            return Ok(Lacks::default());
+        }
+        let needs = self.needs(change).await?;
+        Ok(Lacks {
+            message: lacks.message && needs.anything,
+            paths: lacks.paths && needs.anything && needs.paths,
         })
     }
 
@@ -175,6 +181,13 @@ impl Decide {
         }
         Ok(())
     }
+}
+
+/// What rules need of a change, and its hint lacked.
+#[derive(Debug, Default)]
+struct Lacks {
+    message: bool,
+    paths: bool,
 }
 
 #[derive(Default)]
