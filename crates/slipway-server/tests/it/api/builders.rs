@@ -17,6 +17,16 @@ async fn made(site: &Site, name: &str) -> Answer {
         .expect(201)
 }
 
+/// A builder that has come in: what making it answered.
+async fn came_in(site: &Site) -> Answer {
+    let made = made(site, "rack").await;
+    let token = made.json["token"].as_str().unwrap();
+    ask(site, "register", token, json!({ "credential": CREDENTIAL }))
+        .await
+        .expect(204);
+    made
+}
+
 /// What a builder asks with this bearer token.
 async fn ask(site: &Site, path: &str, bearer: &str, body: Value) -> Answer {
     let bearer = format!("Bearer {bearer}");
@@ -67,11 +77,7 @@ async fn a_token_lets_one_builder_in_once() {
 #[tokio::test]
 async fn a_new_token_and_a_removal_end_what_a_builder_has() {
     let site = Site::start().await;
-    let made = made(&site, "rack").await;
-    let token = made.json["token"].as_str().unwrap();
-    ask(&site, "register", token, json!({ "credential": CREDENTIAL }))
-        .await
-        .expect(204);
+    let made = came_in(&site).await;
     let admin = site.program(TokenScope::Admin).await;
     let path = format!("/api/v1/builders/{}", made.json["id"].as_str().unwrap());
     let again = admin.post(&format!("{path}/token"), json!({})).await.expect(201);
@@ -92,11 +98,7 @@ async fn a_new_token_and_a_removal_end_what_a_builder_has() {
 #[tokio::test]
 async fn a_builder_of_another_age_is_told_which_of_the_two_to_update() {
     let site = Site::start().await;
-    let made = made(&site, "rack").await;
-    let token = made.json["token"].as_str().unwrap();
-    ask(&site, "register", token, json!({ "credential": CREDENTIAL }))
-        .await
-        .expect(204);
+    came_in(&site).await;
     let refused = ask(&site, "lease", CREDENTIAL, hello("7.0.0"))
         .await
         .expect_problem(426, "builder_version");
@@ -106,11 +108,7 @@ async fn a_builder_of_another_age_is_told_which_of_the_two_to_update() {
 #[tokio::test]
 async fn a_lease_that_is_not_its_own_is_lost_to_a_builder() {
     let site = Site::start().await;
-    let made = made(&site, "rack").await;
-    let token = made.json["token"].as_str().unwrap();
-    ask(&site, "register", token, json!({ "credential": CREDENTIAL }))
-        .await
-        .expect(204);
+    came_in(&site).await;
     let of = format!("builds/{}/leases/1", BuildId::fresh());
     let bodies = [
         ("renew", json!({})),

@@ -2,7 +2,7 @@
 
 use futures::TryStreamExt as _;
 use slipway_builder::outside::{
-    Batch, CancelReason, Coordinator as _, CoordinatorError, Ended, LogChunk, RunEvent, Stamped,
+    Batch, CancelReason, Coordinator as _, CoordinatorError, Ended, RunEvent, Stamped,
 };
 use slipway_server::{
     loops::reap::{Heartbeats, reap_one},
@@ -20,22 +20,9 @@ use slipway_types::{
 use tokio::time::Instant;
 
 use super::{
-    story,
+    log, story,
     world::{World, branch, fields, rule},
 };
-
-fn log(number: u64, text: &str) -> Batch {
-    let chunk = LogChunk {
-        phase: Phase::Build,
-        at_ms: 1,
-        text: text.to_owned(),
-    };
-    Batch {
-        number,
-        events: Vec::new(),
-        log: vec![chunk],
-    }
-}
 
 async fn some_branches(world: &World, count: usize) {
     for n in 0..count {

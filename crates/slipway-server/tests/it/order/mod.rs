@@ -14,6 +14,9 @@ mod words;
 mod worked_examples;
 mod world;
 
+use slipway_builder::outside::{Batch, LogChunk};
+use slipway_types::build::Phase;
+
 /// Tells one story on both databases: `story! { async fn name(world) { … } }`.
 macro_rules! story {
     ($($(#[$doc:meta])* async fn $name:ident($world:ident) $body:block)+) => {
@@ -35,3 +38,17 @@ macro_rules! story {
     };
 }
 pub(crate) use story;
+
+/// A batch of nothing but a piece of the log.
+fn log(number: u64, text: &str) -> Batch {
+    let chunk = LogChunk {
+        phase: Phase::Build,
+        at_ms: 1,
+        text: text.to_owned(),
+    };
+    Batch {
+        number,
+        events: Vec::new(),
+        log: vec![chunk],
+    }
+}

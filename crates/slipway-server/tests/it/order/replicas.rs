@@ -6,9 +6,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures::StreamExt as _;
 use secrecy::ExposeSecret as _;
-use slipway_builder::outside::{
-    Batch, BuilderHello, CancelReason, Coordinator as _, Ended, Leased, LogChunk,
-};
+use slipway_builder::outside::{BuilderHello, CancelReason, Coordinator as _, Ended, Leased};
 use slipway_server::{
     loops::tell_others::{hear_others, tell_others},
     services::{
@@ -20,11 +18,14 @@ use slipway_server::{
     },
 };
 use slipway_store::{Options, testing::on_postgres};
-use slipway_types::{BuildId, RefKind, build::Phase, protocol::FenceAnswer};
+use slipway_types::{BuildId, RefKind, protocol::FenceAnswer};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::world::{World, branch, rule};
+use super::{
+    log,
+    world::{World, branch, rule},
+};
 
 /// Who waits this long waits in vain.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -93,19 +94,6 @@ async fn cut(world: &World) -> usize {
     );
     let ended = tokio::task::spawn_blocking(move || slipway_parts::Postgres::shared().execute(&statement));
     ended.await.unwrap().unwrap().lines().count()
-}
-
-fn log(number: u64, text: &str) -> Batch {
-    let chunk = LogChunk {
-        phase: Phase::Build,
-        at_ms: 1,
-        text: text.to_owned(),
-    };
-    Batch {
-        number,
-        events: Vec::new(),
-        log: vec![chunk],
-    }
 }
 
 /// A builder of another host.
